@@ -1,0 +1,108 @@
+import type { Access } from './access.ts'
+import type { Analysis, NativeError } from './analysis.ts'
+
+/** One unit that a client asks a backend to do: an SQL statement, a Redis command, a protocol command. */
+export type Statement = {
+  /** Counts from 1 within the session; a {@link Completion} names it. */
+  readonly id: number
+  /** As the client sent it, for the record. Redis: quoted words. Never sent anywhere. */
+  readonly text: string
+  readonly analysis: Analysis
+}
+
+/** Why a statement is refused; a closed list, because it is a metric label and an audit field. */
+export const DENY_REASONS = [
+  'not_granted',
+  'not_understood',
+  'unknown_object',
+  'readers_disagree',
+  'forbidden',
+  'hop',
+  'token_expired',
+  'grant_removed',
+  'audit_unavailable',
+] as const
+export type DenyReason = (typeof DENY_REASONS)[number]
+
+/** What the client is told of a refused statement. The session words it in its database's own error. */
+export type Denial = {
+  readonly reason: DenyReason
+  /** One sentence, lower case, without a final stop: what was asked and is missing. */
+  readonly message: string
+  /** One sentence: what the grant does allow nearby, or how to ask for more. */
+  readonly hint?: string
+  /** The first access that no allow line covers, so that the error can be the database's own. */
+  readonly missing?: Access
+  /** Where the database's own error says it better (a syntax error), send this instead. */
+  readonly nativeError?: NativeError
+}
+
+/** Why a session is ended by the proxy. Each protocol has its own fatal error for it. */
+export type EndCause = {
+  readonly kind:
+    | 'token_expired'
+    | 'revoked'
+    | 'limit'
+    | 'hop'
+    | 'backend_lost'
+    | 'shutdown'
+    | 'protocol_error'
+    | 'audit_unavailable'
+  /** One sentence for the client; never a backend address or credential. */
+  readonly message: string
+}
+
+/** How a relayed statement ended, counted from the backend's replies without decoding rows. */
+export type Completion = {
+  readonly statementId: number
+  readonly rows: number
+  /** Bytes of the reply. */
+  readonly bytes: number
+  /** The backend's error code (SQLSTATE, MySQL error number, Redis prefix) or `undefined`. */
+  readonly error: string | undefined
+}
+
+/**
+ * One proxied connection after login, without its sockets.
+ *
+ * Bytes go in at two doors and come out at two. Between them, every statement stops at `next()` until it is
+ * answered with exactly one of `relay()` or `reject()`.
+ *
+ * INVARIANT: only `relay()` and `reject()` put bytes of the client into the server's outbox. Nothing that is not
+ * judged can leak upstream.
+ *
+ * Any method may throw a `ProtocolError`; then the caller calls `end()` and closes both sides.
+ */
+export interface Session {
+  /** Bytes from the agent. Only buffers; nothing is judged before `next()`. */
+  fromClient(chunk: Buffer): void
+  /** Bytes from the backend. */
+  fromServer(chunk: Buffer): void
+  /**
+   * The next statement to judge. `undefined`: more bytes are needed from one of the sides. Until it is answered
+   * the same statement is given again, analysed anew if the catalog has changed since.
+   */
+  next(): Statement | undefined
+  /** Lets the statement of `next()` through. */
+  relay(): void
+  /** Refuses the statement of `next()`, in its place and in the database's own words. */
+  reject(denial: Denial): void
+  /** The next finished statement, in order; `undefined` when there is none. */
+  completion(): Completion | undefined
+  takeForServer(): readonly Buffer[]
+  takeForClient(): readonly Buffer[]
+  /**
+   * True while so much from the client waits inside (a pipeline behind a running statement) that no more
+   * should be read from it.
+   */
+  readonly clientIsAhead: boolean
+  /** True while no statement is running and no transaction is open: a drain may end the session here. */
+  readonly idle: boolean
+  /** Set once the session is over by the client's wish (Terminate, COM_QUIT, QUIT): flush and close both sides. */
+  readonly finished: boolean
+  /**
+   * Ends the session from our side: leaves the database's own fatal error for the client where the stream is at
+   * a message boundary, and nothing more for the server than a clean goodbye.
+   */
+  end(cause: EndCause): void
+}

@@ -1,0 +1,41 @@
+import type { Live } from '../../protocols/login.ts'
+import type { Analyser } from '../../protocols/protocol.ts'
+
+/** Where a system's backend is and how the proxy logs in there. Never shown to an agent. */
+export type BackendTarget = {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string | undefined
+  /** Database name; Redis: the number as text. */
+  readonly database: string
+  /** PostgreSQL: the schema of unqualified names, pinned as `search_path`. */
+  readonly schema: string
+  readonly tls: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+  /** PEM of the certificate authorities to trust; `undefined`: the system's. */
+  readonly ca: string | undefined
+}
+
+/** Something that an operator should read, about the backend and not about a run. */
+export type BackendNotice = { readonly level: 'info' | 'warning' | 'error'; readonly message: string }
+
+/**
+ * The control connection to one backend: what is known of it, kept fresh. Never carries a statement of a run.
+ */
+export interface Backend<Knowledge extends Analyser> {
+  /** `undefined` until the backend was first reached; keeps the last knowledge while it is down. */
+  readonly knowledge: Live<Knowledge | undefined>
+  /** True while the control connection works. */
+  readonly reachable: boolean
+  /** Starts connecting and goes on trying for ever with backoff; resolves after the first try, good or bad. */
+  start(): Promise<void>
+  /** Reads the catalog anew. Calls made while one runs share it; at most one read a second is begun. Never rejects. */
+  refresh(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Each of `postgres.ts`, `mysql.ts`, `redis.ts` beside this file exports one of these as `open<Name>Backend`. */
+export type OpenBackend<Knowledge extends Analyser> = (
+  target: BackendTarget,
+  notice: (notice: BackendNotice) => void,
+) => Backend<Knowledge>
