@@ -1,0 +1,58 @@
+/** A grant as data, and what can be asked of a compiled one. */
+import type { Access } from '../../protocols/access.ts'
+import type { Naming } from '../../protocols/naming.ts'
+import type { ProtocolName } from '../../protocols/protocol.ts'
+import { compileRedisGrant, parseSelectorLine, type SelectorLine } from './redis-selector.ts'
+import { compileSqlGrant } from './sql-matcher.ts'
+import { type PrivilegeLine, parsePrivilegeLine } from './sql-privileges.ts'
+
+/** How much of the catalog a run sees; each level holds the ones before it. */
+export const METADATA_LEVELS = ['none', 'driver', 'introspect'] as const
+export type MetadataLevel = (typeof METADATA_LEVELS)[number]
+
+/** Bounds on a run under a grant; an absent one does not bound. */
+export type Limits = {
+  /** Statements that a run may send in any 60 s, over all its sessions; from 1. */
+  readonly statementsPerMinute: number | undefined
+  /** Milliseconds that a session may live. */
+  readonly sessionMs: number | undefined
+  /** Sessions that a run may have open at once; from 1. */
+  readonly connections: number | undefined
+}
+
+/** The answer for one access: the indexes of the allow lines that cover it, or `undefined`. */
+export interface Matcher {
+  covering(access: Access): readonly number[] | undefined
+}
+
+/** What a run may do on one system, as written. */
+export type Grant = {
+  /** The name in the configuration; `inline` for one that came in a token. */
+  readonly name: string
+  readonly system: string
+  readonly allow: readonly string[]
+  readonly metadata: MetadataLevel
+  readonly limits: Limits
+}
+
+/** The allow lines, read but not yet folded to a system's names. */
+export type ParsedLines =
+  | { readonly kind: 'sql'; readonly lines: readonly PrivilegeLine[] }
+  | { readonly kind: 'redis'; readonly lines: readonly SelectorLine[] }
+
+/** Reads one allow line in the words of its protocol. @throws AllowLineError */
+export function checkAllowLine(line: string, protocol: ProtocolName): void {
+  parseLines([line], protocol)
+}
+
+/** @throws AllowLineError at the first line that is wrong */
+export function parseLines(allow: readonly string[], protocol: ProtocolName): ParsedLines {
+  if (protocol === 'redis') return { kind: 'redis', lines: allow.map((line) => parseSelectorLine(line)) }
+  const quote = protocol === 'mysql' ? '`' : '"'
+  return { kind: 'sql', lines: allow.map((line) => parsePrivilegeLine(line, quote, protocol)) }
+}
+
+/** Makes the matcher of a grant for a system that folds names as `naming` says. */
+export function compileLines(parsed: ParsedLines, naming: Naming): Matcher {
+  return parsed.kind === 'redis' ? compileRedisGrant(parsed.lines) : compileSqlGrant(parsed.lines, naming)
+}
