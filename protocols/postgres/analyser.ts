@@ -1,0 +1,84 @@
+import type { Analysis } from '../analysis.ts'
+import type { Naming } from '../naming.ts'
+import type { Analyser } from '../protocol.ts'
+import type { Grammar } from './analysis/grammar.ts'
+import { read } from './analysis/read.ts'
+import type { PostgresCatalog } from './catalog.ts'
+import { PostgresNaming } from './naming.ts'
+
+/**
+ * What a statement does to names that outlive it. SQL `PREPARE` and protocol Parse share one namespace, SQL
+ * cursors and protocol portals another.
+ */
+export type NameUse =
+  /** Takes effect when its CommandComplete arrives. */
+  | { readonly kind: 'prepare'; readonly name: string; readonly analysis: Analysis }
+  /** Needs all accesses of the named statement: the session joins them. */
+  | { readonly kind: 'execute'; readonly name: string }
+  /** `undefined`: all. */
+  | { readonly kind: 'deallocate'; readonly name: string | undefined }
+  | { readonly kind: 'discard_all' }
+  | { readonly kind: 'discard_plans' }
+  | { readonly kind: 'declare'; readonly name: string; readonly analysis: Analysis }
+  | { readonly kind: 'fetch'; readonly name: string }
+  /** `undefined`: all. */
+  | { readonly kind: 'close_cursor'; readonly name: string | undefined }
+
+/** What is known of one text. Immutable and shared: the same text gives the same object. */
+export type Reading = {
+  /** Of the whole text: all statements of a simple Query together. */
+  readonly analysis: Analysis
+  /** The text to send in place of the client's (comments blanked); `undefined`: the client's bytes. */
+  readonly forward: Buffer | undefined
+  /** 0: an empty query. */
+  readonly statementCount: number
+  readonly uses: readonly NameUse[]
+}
+
+/** Texts longer than this are read each time they come: they seldom come twice. */
+const MEMO_TEXT_BYTES_MAX = 16_384
+
+/** How many readings are remembered. */
+const MEMO_ENTRIES_MAX = 4096
+
+/** Reads SQL text with the server's own grammar over a snapshot of its catalog. */
+export class PostgresAnalyser implements Analyser {
+  readonly catalog: PostgresCatalog
+  readonly naming: Naming
+  readonly #grammar: Grammar
+  readonly #memo = new Map<string, Reading>()
+
+  constructor(catalog: PostgresCatalog, grammar: Grammar) {
+    this.catalog = catalog
+    this.naming = new PostgresNaming(catalog.schema)
+    this.#grammar = grammar
+  }
+
+  /** @param text the bytes of a Query or Parse, without the trailing NUL */
+  read(text: Buffer): Reading {
+    if (text.length > MEMO_TEXT_BYTES_MAX) return read(text, this.catalog, this.#grammar)
+    // One character a byte: the key is exact on bytes, valid UTF-8 or not.
+    const key = text.latin1Slice(0, text.length)
+    const known = this.#memo.get(key)
+    if (known !== undefined) return known
+    const reading = read(text, this.catalog, this.#grammar)
+    if (this.#memo.size >= MEMO_ENTRIES_MAX) this.#forgetOldest()
+    this.#memo.set(key, reading)
+    return reading
+  }
+
+  /** Never throws; what it cannot follow is an outcome. */
+  analyse(text: string): Analysis {
+    return this.read(Buffer.from(text)).analysis
+  }
+
+  /** A Map gives its keys in the order of insertion; dropping a part at once keeps the cost a constant. */
+  #forgetOldest(): void {
+    let count = MEMO_ENTRIES_MAX / 4
+    for (const key of this.#memo.keys()) {
+      this.#memo.delete(key)
+      count -= 1
+      if (count === 0) return
+    }
+  }
+}
