@@ -58,7 +58,7 @@ export class PostgresAnalyser implements Analyser {
   read(text: Buffer): Reading {
     if (text.length > MEMO_TEXT_BYTES_MAX) return read(text, this.catalog, this.#grammar)
     // One character a byte: the key is exact on bytes, valid UTF-8 or not.
-    const key = text.latin1Slice(0, text.length)
+    const key = text.toString('latin1')
     const known = this.#memo.get(key)
     if (known !== undefined) return known
     const reading = read(text, this.catalog, this.#grammar)
