@@ -50,7 +50,10 @@ function key(kind: ObjectKind, action: string, schema: string, name: string): st
 
 const NONE: readonly Entry[] = []
 
-function covering(entries: ReadonlyMap<string, readonly Entry[]>, access: Access): readonly number[] | undefined {
+function covering(
+  entries: ReadonlyMap<string, readonly Entry[]>,
+  access: Access,
+): readonly number[] | undefined {
   switch (access.kind) {
     case 'relation': {
       const { action, schema, name } = access
@@ -59,7 +62,13 @@ function covering(entries: ReadonlyMap<string, readonly Entry[]>, access: Access
       return coveringColumns(named, wild, access)
     }
     case 'routine':
-      return whole(entries, key('routine', 'execute', access.schema, access.name), access.schema, 'routine', 'execute')
+      return whole(
+        entries,
+        key('routine', 'execute', access.schema, access.name),
+        access.schema,
+        'routine',
+        'execute',
+      )
     case 'sequence':
       return whole(
         entries,
@@ -69,7 +78,13 @@ function covering(entries: ReadonlyMap<string, readonly Entry[]>, access: Access
         access.action,
       )
     case 'type':
-      return whole(entries, key('type', access.action, access.schema, access.name), access.schema, 'type', access.action)
+      return whole(
+        entries,
+        key('type', access.action, access.schema, access.name),
+        access.schema,
+        'type',
+        access.action,
+      )
     case 'schema':
       return lineOf(entries.get(key('schema', access.action, '', access.name)))
     case 'channel':

@@ -121,7 +121,11 @@ class LineParser {
     const objects = this.#list(() => this.#object(kind))
     const rest = this.#peek()
     if (rest.kind !== 'end') {
-      this.#fail(rest, `\`${rest.text}\` is not expected here`, 'separate objects with commas, and end the line')
+      this.#fail(
+        rest,
+        `\`${rest.text}\` is not expected here`,
+        'separate objects with commas, and end the line',
+      )
     }
     return { text: this.#text, privileges: this.#checked(privileges, kind), kind, objects }
   }
@@ -193,7 +197,11 @@ class LineParser {
   #name(expected: string): WrittenName {
     const token = this.#peek()
     if (token.kind !== 'word' && token.kind !== 'quoted') {
-      this.#fail(token, expected, 'write a name; quote it when it has other characters than letters, digits, _ and $')
+      this.#fail(
+        token,
+        expected,
+        'write a name; quote it when it has other characters than letters, digits, _ and $',
+      )
     }
     this.#next += 1
     return { text: token.text, quoted: token.kind === 'quoted' }
@@ -212,7 +220,11 @@ class LineParser {
       }
       if (!known.includes(action)) {
         const nearest = kind === 'table' ? 'a table or view' : `a ${kind}`
-        this.#fail(token, `\`${token.text}\` is no privilege on ${nearest}`, `write one of ${known.join(', ')}, all`)
+        this.#fail(
+          token,
+          `\`${token.text}\` is no privilege on ${nearest}`,
+          `write one of ${known.join(', ')}, all`,
+        )
       }
       if (columns !== undefined && (kind !== 'table' || !WITH_COLUMNS.has(action))) {
         this.#fail(token, `\`${action}\` takes no columns`, 'remove the list in parentheses')
@@ -276,7 +288,11 @@ function tokens(text: string, quote: string): Token[] {
   return found
 }
 
-function quotedName(text: string, at: number, quote: string): { readonly token: Token; readonly end: number } {
+function quotedName(
+  text: string,
+  at: number,
+  quote: string,
+): { readonly token: Token; readonly end: number } {
   let name = ''
   let end = at + 1
   for (;;) {

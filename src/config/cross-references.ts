@@ -1,0 +1,64 @@
+/** The checks that need more than one section: grants against systems, listeners against each other. */
+import { AllowLineError } from '../grants/allow-line-error.ts'
+import { checkAllowLine } from '../grants/grant.ts'
+import type { Config, Reporter } from './config.ts'
+
+export function checkCrossReferences(config: Config, report: Reporter): void {
+  for (const [name, grant] of config.grants) {
+    const system = config.systems.get(grant.system)
+    if (system === undefined) {
+      report(['grants', name, 'system'], `there is no system \`${grant.system}\``, {
+        mend: `write one of ${[...config.systems.keys()].join(', ')}`,
+      })
+    } else if (system.decoy) {
+      report(['grants', name, 'system'], `\`${grant.system}\` is a decoy, and nothing can be granted on it`, {
+        mend: 'name a system with a backend',
+      })
+    } else {
+      checkLines(grant.allow, ['grants', name, 'allow'], system.protocol, report)
+    }
+  }
+  for (const [name, system] of config.systems) {
+    if (system.ceiling !== undefined) {
+      checkLines(system.ceiling, ['systems', name, 'ceiling'], system.protocol, report)
+    }
+  }
+  checkListeners(config, report)
+  const issuers = new Set<string>()
+  for (const [index, { issuer }] of config.issuers.entries()) {
+    if (issuers.has(issuer))
+      report(['issuers', index, 'issuer'], `\`${issuer}\` stands twice`, { mend: 'remove one' })
+    issuers.add(issuer)
+  }
+}
+
+function checkLines(
+  lines: readonly string[],
+  path: readonly (string | number)[],
+  protocol: Parameters<typeof checkAllowLine>[1],
+  report: Reporter,
+): void {
+  for (const [index, line] of lines.entries()) {
+    try {
+      checkAllowLine(line, protocol)
+    } catch (error) {
+      if (!(error instanceof AllowLineError)) throw error
+      report([...path, index], 'not an allow line', { pointed: error.pointed(line), mend: error.mend })
+    }
+  }
+}
+
+function checkListeners(config: Config, report: Reporter): void {
+  const seen = new Map<string, string>([[`${config.admin.host}:${config.admin.port}`, 'admin']])
+  for (const [name, { listen }] of config.systems) {
+    if (listen.port === 0) continue
+    const address = `${listen.host}:${listen.port}`
+    const other = seen.get(address)
+    if (other !== undefined) {
+      report(['systems', name, 'listen'], `\`${other}\` already listens on ${address}`, {
+        mend: 'choose another port: each system has its own listener',
+      })
+    }
+    seen.set(address, name)
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * The shape of `bulkhead.yaml`. Every key is named here; an unknown one is an error. What crosses sections (a
+ * grant's system, an allow line's protocol) is checked in `load.ts`.
+ */
+import { z } from 'zod'
+import { HOP_KINDS } from '../../protocols/analysis.ts'
+import { PROTOCOL_NAMES } from '../../protocols/protocol.ts'
+import { METADATA_LEVELS } from '../grants/grant.ts'
+
+/** Names of systems and grants: they stand in tokens, metrics and records. */
+const name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/,
+    'write 1 to 63 letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
+  )
+
+const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** `5s`, `30m`; milliseconds. At least 1 ms; at most 365 days, so that no timer overflows a date. */
+export const duration = z.string().transform((text, context) => {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text)
+  const unit = match?.[2] as keyof typeof DURATION_UNITS_MS | undefined
+  const ms = unit === undefined ? 0 : Number(match?.[1]) * DURATION_UNITS_MS[unit]
+  if (ms < 1 || ms > 365 * DURATION_UNITS_MS.d) {
+    context.addIssue({
+      code: 'custom',
+      message: 'write a number and a unit, such as `500ms`, `5s`, `30m`, `1h`, `7d`',
+    })
+    return z.NEVER
+  }
+  return ms
+})
+
+/** `host:port`, `[::1]:port`. Port 0 lets the system choose a free one. */
+export const address = z.string().transform((text, context) => {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  const host = match?.[1] ?? match?.[2]
+  if (host === undefined || port > 65_535) {
+    context.addIssue({
+      code: 'custom',
+      message: 'write `host:port`, such as `127.0.0.1:6432` or `[::1]:6432`',
+    })
+    return z.NEVER
+  }
+  return { host, port }
+})
+
+const allow = z.array(z.string()).max(1_000)
+
+const backend = z.strictObject({
+  url: z.string(),
+  password: z.string().optional(),
+  tls: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).optional(),
+  ca: z.string().optional(),
+  schema: z.string().min(1).max(63).optional(),
+})
+
+const system = z.strictObject({
+  protocol: z.enum(PROTOCOL_NAMES),
+  listen: address,
+  backend: backend.optional(),
+  decoy: z.boolean().default(false),
+  tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
+  allow_cleartext_password: z.boolean().default(false),
+  ceiling: allow.optional(),
+})
+
+const limits = z.strictObject({
+  statements_per_minute: z.int().min(1).optional(),
+  session: duration.optional(),
+  connections: z.int().min(1).optional(),
+})
+
+const grant = z.strictObject({
+  system: name,
+  allow,
+  metadata: z.enum(METADATA_LEVELS).default('driver'),
+  limits: limits.default({}),
+})
+
+const issuer = z.strictObject({
+  issuer: z.string().min(1).max(256),
+  key: z.string().optional(),
+  jwks: z.string().optional(),
+  grants: z.enum(['by-name', 'inline']).default('by-name'),
+})
+
+const onHop = z.enum(['reject', 'end_session', 'quarantine'])
+
+export const configuration = z.strictObject({
+  systems: z
+    .record(name, system)
+    .refine((systems) => Object.keys(systems).length > 0, 'name at least one system'),
+  grants: z.record(name, grant).default({}),
+  issuers: z.array(issuer).min(1, 'name at least one issuer'),
+  on_hop: z.union([onHop, z.partialRecord(z.enum(HOP_KINDS), onHop)]).default('reject'),
+  tokens: z.strictObject({ clock_skew: duration.default(5_000) }).default({ clock_skew: 5_000 }),
+  audit: z.strictObject({ file: z.string().default('./audit.jsonl') }).default({ file: './audit.jsonl' }),
+  admin: z.strictObject({ listen: address }).default({ listen: { host: '127.0.0.1', port: 9464 } }),
+})
+
+export type WrittenConfiguration = z.output<typeof configuration>

@@ -1,0 +1,169 @@
+/** A written system and a written issuer to their checked forms. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { ProtocolName } from '../../protocols/protocol.ts'
+import type { BackendTarget } from '../backends/backend.ts'
+import type { IssuerConfig, Reporter, SystemConfig } from './config.ts'
+import type { WrittenConfiguration } from './schema.ts'
+
+type WrittenSystem = WrittenConfiguration['systems'][string]
+type WrittenBackend = NonNullable<WrittenSystem['backend']>
+type WrittenIssuer = WrittenConfiguration['issuers'][number]
+
+/** URL schemes, default port and default user of each protocol. */
+const BACKENDS: Record<
+  ProtocolName,
+  { readonly schemes: readonly string[]; readonly port: number; readonly user: string }
+> = {
+  postgres: { schemes: ['postgres:', 'postgresql:'], port: 5432, user: 'postgres' },
+  mysql: { schemes: ['mysql:', 'mariadb:'], port: 3306, user: 'root' },
+  redis: { schemes: ['redis:', 'rediss:', 'valkey:', 'valkeys:'], port: 6379, user: '' },
+}
+
+export function readSystem(
+  name: string,
+  written: WrittenSystem,
+  folder: string,
+  report: Reporter,
+): SystemConfig {
+  const path = ['systems', name]
+  if (written.decoy && written.backend !== undefined) {
+    report([...path, 'backend'], 'a decoy has no backend', {
+      mend: 'remove `backend`, or remove `decoy: true`',
+    })
+  }
+  if (!written.decoy && written.backend === undefined) {
+    report(path, 'the system has no backend', { mend: 'add `backend: { url: … }`, or `decoy: true`' })
+  }
+  const tls = written.tls && {
+    cert: readPem(written.tls.cert, folder, [...path, 'tls', 'cert'], report),
+    key: readPem(written.tls.key, folder, [...path, 'tls', 'key'], report),
+  }
+  if (tls === undefined && !written.allow_cleartext_password && !isLoopback(written.listen.host)) {
+    report([...path, 'listen'], 'tokens would cross a network in clear text', {
+      mend: 'add `tls: { cert, key }`, listen on 127.0.0.1, or write `allow_cleartext_password: true`',
+    })
+  }
+  return {
+    name,
+    protocol: written.protocol,
+    listen: written.listen,
+    backend:
+      written.backend && readBackend(written.protocol, written.backend, folder, [...path, 'backend'], report),
+    decoy: written.decoy,
+    tls,
+    allowCleartextPassword: written.allow_cleartext_password,
+    ceiling: written.ceiling,
+  }
+}
+
+function readBackend(
+  protocol: ProtocolName,
+  written: WrittenBackend,
+  folder: string,
+  path: readonly string[],
+  report: Reporter,
+): BackendTarget | undefined {
+  const { schemes, port, user } = BACKENDS[protocol]
+  const url = URL.canParse(written.url) ? new URL(written.url) : undefined
+  if (url === undefined || !schemes.includes(url.protocol) || url.hostname === '') {
+    report([...path, 'url'], 'not an address of such a backend', {
+      mend: `write \`${schemes[0]}//user@host:${port}/database\``,
+    })
+    return undefined
+  }
+  if (url.search !== '' || url.hash !== '') {
+    report([...path, 'url'], 'options in the address are not read', {
+      mend: 'write `tls`, `ca` and `schema` as keys of `backend`',
+    })
+  }
+  if (written.schema !== undefined && protocol !== 'postgres') {
+    report([...path, 'schema'], 'only PostgreSQL systems have a schema', { mend: 'remove it' })
+  }
+  const database = decodeURIComponent(url.pathname.replace(/^\//, ''))
+  if (protocol === 'redis' ? !/^\d{0,4}$/.test(database) : database === '') {
+    report(
+      [...path, 'url'],
+      protocol === 'redis' ? 'the database is not a number' : 'the database is missing',
+      {
+        mend: `end the address with \`/${protocol === 'redis' ? '0' : 'database'}\``,
+      },
+    )
+  }
+  // The brackets of an IPv6 address belong to the URL, not to the host.
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const securedByScheme = url.protocol === 'rediss:' || url.protocol === 'valkeys:'
+  const tls = written.tls ?? (isLoopback(host) && !securedByScheme ? 'disable' : 'verify-full')
+  if (protocol === 'redis' && tls === 'prefer') {
+    report([...path, 'tls'], 'Redis cannot negotiate TLS', {
+      mend: 'write `disable`, `require`, `verify-ca` or `verify-full`',
+    })
+  }
+  return {
+    host,
+    port: url.port === '' ? port : Number(url.port),
+    user: url.username === '' ? user : decodeURIComponent(url.username),
+    password: written.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password)),
+    database: protocol === 'redis' && database === '' ? '0' : database,
+    schema: written.schema ?? 'public',
+    tls,
+    ca: written.ca === undefined ? undefined : readPem(written.ca, folder, [...path, 'ca'], report),
+  }
+}
+
+export function readIssuer(
+  index: number,
+  written: WrittenIssuer,
+  folder: string,
+  report: Reporter,
+): IssuerConfig | undefined {
+  const path = ['issuers', index]
+  if ((written.key === undefined) === (written.jwks === undefined)) {
+    report(path, 'an issuer has either `key` or `jwks`', { mend: 'write exactly one of the two' })
+    return undefined
+  }
+  if (written.key !== undefined) {
+    const text = readFile(written.key, folder, [...path, 'key'], report)
+    return { issuer: written.issuer, keys: { kind: 'jwk', text }, grants: written.grants }
+  }
+  const url = URL.canParse(written.jwks ?? '') ? new URL(written.jwks ?? '') : undefined
+  if (
+    url === undefined ||
+    (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname)))
+  ) {
+    report([...path, 'jwks'], 'not an https address', {
+      mend: 'write the `https://…` address of the key set',
+    })
+    return undefined
+  }
+  return { issuer: written.issuer, keys: { kind: 'jwks', url }, grants: written.grants }
+}
+
+function readPem(file: string, folder: string, path: readonly (string | number)[], report: Reporter): string {
+  const text = readFile(file, folder, path, report)
+  if (text !== '' && !text.includes('-----BEGIN ')) {
+    report(path, `\`${file}\` is not a PEM file`, { mend: 'give a file that begins with `-----BEGIN …`' })
+  }
+  return text
+}
+
+function readFile(
+  file: string,
+  folder: string,
+  path: readonly (string | number)[],
+  report: Reporter,
+): string {
+  try {
+    return readFileSync(resolve(folder, file), 'utf8')
+  } catch (error) {
+    report(path, `cannot read \`${file}\`: ${(error as NodeJS.ErrnoException).code ?? 'error'}`, {
+      mend: 'correct the path (relative ones start at the folder of the configuration), or run `bulkhead init`',
+    })
+    return ''
+  }
+}
+
+/** True for addresses that never leave this machine. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)
+}

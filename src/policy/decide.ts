@@ -1,0 +1,91 @@
+/**
+ * The decision: (grant, statement, time) to a verdict. Pure. Everything that is not covered is denied; there is no
+ * other way to `allowed: true` than every access being covered by an allow line or, for catalog reads, by the
+ * grant's `metadata`.
+ */
+import type { Access } from '../../protocols/access.ts'
+import type { Analysis, HopKind, NativeError } from '../../protocols/analysis.ts'
+import type { DenyReason } from '../../protocols/session.ts'
+import { type Matcher, METADATA_LEVELS, type MetadataLevel } from '../grants/grant.ts'
+
+export type Verdict = Allowed | Denied
+
+export type Allowed = {
+  readonly allowed: true
+  /** Indexes of the allow lines that covered the statement, ascending. */
+  readonly rules: readonly number[]
+}
+
+export type Denied = {
+  readonly allowed: false
+  readonly reason: DenyReason
+  /** What could not be followed, or is refused whatever the grant. */
+  readonly why: string | undefined
+  /** The accesses that no allow line covers. */
+  readonly missing: readonly Access[]
+  readonly hop: { readonly kind: HopKind; readonly target: string | undefined } | undefined
+  /** The database's own error, where it says it better. */
+  readonly nativeError: NativeError | undefined
+}
+
+/** What of a grant a decision needs. */
+export type Decider = {
+  readonly matcher: Matcher
+  /** The most that may ever be granted on this system; `undefined`: no bound. Judged besides the grant. */
+  readonly ceiling: Matcher | undefined
+  readonly metadata: MetadataLevel
+}
+
+const NO_ACCESSES: readonly Access[] = []
+
+export function decide(grant: Decider, analysis: Analysis): Verdict {
+  switch (analysis.outcome) {
+    case 'accesses':
+      return decideAccesses(grant, analysis.accesses)
+    case 'unknown_object':
+      return {
+        ...denied('unknown_object', analysis.why),
+        missing: analysis.accesses,
+        nativeError: analysis.nativeError,
+      }
+    case 'not_understood':
+      return { ...denied('not_understood', analysis.why), nativeError: analysis.nativeError }
+    case 'readers_disagree':
+      return denied('readers_disagree', analysis.why)
+    case 'forbidden':
+      return denied('forbidden', analysis.why)
+    case 'hop':
+      return { ...denied('hop', analysis.why), hop: { kind: analysis.hop, target: analysis.target } }
+  }
+}
+
+function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
+  const rules = new Set<number>()
+  const missing: Access[] = []
+  for (const access of accesses) {
+    if (access.kind === 'metadata') {
+      if (!seesMetadata(grant.metadata, access.level)) missing.push(access)
+      continue
+    }
+    const lines = grant.matcher.covering(access)
+    if (
+      lines === undefined ||
+      (grant.ceiling !== undefined && grant.ceiling.covering(access) === undefined)
+    ) {
+      missing.push(access)
+    } else {
+      for (const line of lines) rules.add(line)
+    }
+  }
+  if (missing.length > 0) return { ...denied('not_granted', undefined), missing }
+  return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
+}
+
+function seesMetadata(granted: MetadataLevel, needed: MetadataLevel): boolean {
+  return METADATA_LEVELS.indexOf(granted) >= METADATA_LEVELS.indexOf(needed)
+}
+
+/** A denial for a reason that lies outside the statement: time, the audit log. */
+export function denied(reason: DenyReason, why: string | undefined): Denied {
+  return { allowed: false, reason, why, missing: NO_ACCESSES, hop: undefined, nativeError: undefined }
+}
