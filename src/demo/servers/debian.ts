@@ -1,0 +1,143 @@
+/**
+ * Server programs out of Debian packages, without root and without changing the system: apt computes which packages
+ * are missing, `apt-get download` fetches them, `dpkg -x` unpacks them into the cache. Package lists are the system's
+ * where it has them and private ones otherwise. Programs are called through small scripts in `bin/` which set the
+ * library path, so that a person can run them as well.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { runAs } from './account.ts'
+
+export type DebianPackages = {
+  /** Name of the folder in the cache. */
+  readonly name: string
+  readonly packages: readonly string[]
+  /** The programs to make callable, of those packages. */
+  readonly programs: readonly string[]
+}
+
+/** The folder that holds `bin/` and `usr/`, unpacked now or by an earlier run. Throws when it cannot be had. */
+export async function unpackPackages(
+  cache: string,
+  wanted: DebianPackages,
+  progress: (line: string) => void,
+): Promise<string> {
+  const folder = join(cache, `debian-${wanted.name}`)
+  if (existsSync(folder)) return folder
+  if (!existsSync('/usr/bin/apt-get')) throw new Error('this is not a Debian or Ubuntu system')
+  progress(`fetching ${wanted.packages.join(', ')} from Debian`)
+  // Unpacked beside its final place and renamed whole, so that an interrupted or concurrent run leaves no half.
+  const workshop = mkdtempSync(join(cache, `fetching-${wanted.name}-`))
+  try {
+    const tree = join(workshop, 'tree')
+    mkdirSync(tree)
+    for (const archive of await downloadPackages(workshop, wanted.packages)) {
+      await runAs(undefined, 'dpkg', ['-x', archive, tree], ENVIRONMENT)
+    }
+    writeScripts(tree, wanted.programs)
+    await runAs(undefined, 'chmod', ['755', tree], ENVIRONMENT)
+    try {
+      renameSync(tree, folder)
+    } catch (error) {
+      if (!existsSync(folder)) throw error
+    }
+    return folder
+  } finally {
+    rmSync(workshop, { recursive: true, force: true })
+  }
+}
+
+const ENVIRONMENT = {
+  PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+  LC_ALL: 'C',
+}
+
+/** Downloads the packages and what they need that the system does not have; gives the archives. */
+async function downloadPackages(workshop: string, packages: readonly string[]): Promise<readonly string[]> {
+  const downloads = join(workshop, 'packages')
+  mkdirSync(downloads)
+  try {
+    await download([], workshop, downloads, packages)
+  } catch {
+    // No package lists on this machine, or lists so old that the mirror dropped their packages: private new ones.
+    const lists = join(workshop, 'lists')
+    mkdirSync(join(lists, 'partial'), { recursive: true })
+    const privately = ['-o', `Dir::State::lists=${lists}`]
+    await apt(workshop, ['update', ...privately], workshop)
+    await download(privately, workshop, downloads, packages)
+  }
+  const archives = readdirSync(downloads).filter((name) => name.endsWith('.deb'))
+  if (archives.length === 0) throw new Error('apt downloaded nothing')
+  return archives.map((name) => join(downloads, name))
+}
+
+async function download(
+  options: readonly string[],
+  workshop: string,
+  downloads: string,
+  packages: readonly string[],
+): Promise<void> {
+  const plan = await apt(
+    workshop,
+    ['install', '--simulate', '--no-install-recommends', ...options, ...packages],
+    workshop,
+  )
+  // `Inst libaio1 (0.3.113-4 Debian:12.15/oldstable [amd64])`, with `[installed version]` before it at an upgrade.
+  const missing = [...plan.matchAll(/^Inst (\S+) (?:\[[^\]]*\] )?\((\S+)/gm)].map(
+    ([, name, version]) => `${name}=${version}`,
+  )
+  if (missing.length === 0) throw new Error('the packages are installed, but their programs were not found')
+  await apt(workshop, ['download', ...options, ...missing], downloads)
+}
+
+/** apt-get with a private cache and without locks, hence without root. */
+function apt(workshop: string, args: readonly string[], folder: string): Promise<string> {
+  const cache = join(workshop, 'apt')
+  mkdirSync(join(cache, 'archives', 'partial'), { recursive: true })
+  const settings = [
+    ['Debug::NoLocking', '1'],
+    ['Dir::Cache', cache],
+    // As root apt would download as the user `_apt`, who may be unable to enter the checkout.
+    ['APT::Sandbox::User', 'root'],
+    ['Acquire::Retries', '2'],
+    ['Acquire::http::Timeout', '30'],
+  ].flatMap(([name, value]) => ['-o', `${name}=${value}`])
+  return runAs(
+    undefined,
+    'sh',
+    ['-c', 'cd "$1" && shift && exec apt-get -qq "$@"', 'sh', folder, ...args, ...settings],
+    ENVIRONMENT,
+  )
+}
+
+/**
+ * `bin/<program>` for each program found. Where the packages brought their own C library, the program is started by
+ * that library's loader, because the two must be of one version.
+ */
+function writeScripts(tree: string, programs: readonly string[]): void {
+  const libraryFolders = ['usr/lib', 'lib'].flatMap((parent) =>
+    list(join(tree, parent))
+      .filter((name) => name.includes('-linux-'))
+      .map((name) => `$root/${parent}/${name}`),
+  )
+  const libraries = libraryFolders.join(':')
+  const loader = libraryFolders
+    .flatMap((folder) => list(folder.replace('$root', tree)).map((name) => `${folder}/${name}`))
+    .find((path) => /^ld-linux.*\.so\.\d$/.test(basename(path)))
+  mkdirSync(join(tree, 'bin'), { recursive: true })
+  for (const program of programs) {
+    const place = ['usr/bin', 'usr/sbin'].find((folder) => list(join(tree, folder)).includes(program))
+    if (place === undefined) continue
+    const path = `"$root/${place}/${program}"`
+    const start =
+      loader === undefined
+        ? `LD_LIBRARY_PATH="${libraries}\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exec ${path} "$@"`
+        : `exec "${loader}" --library-path "${libraries}" --argv0 ${program} ${path} "$@"`
+    const script = `#!/bin/sh\nroot=$(cd "$(dirname "$0")/.." && pwd)\n${start}\n`
+    writeFileSync(join(tree, 'bin', program), script, { mode: 0o755 })
+  }
+}
+
+function list(folder: string): readonly string[] {
+  return existsSync(folder) ? readdirSync(folder) : []
+}
