@@ -20,6 +20,7 @@ export const DENY_REASONS = [
   'hop',
   'token_expired',
   'grant_removed',
+  'limit',
   'audit_unavailable',
 ] as const
 export type DenyReason = (typeof DENY_REASONS)[number]

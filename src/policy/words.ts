@@ -21,6 +21,7 @@ const REASON_SENTENCES: Record<DenyReason, string> = {
   hop: 'this leaves the granted system',
   token_expired: 'the token of this run has expired',
   grant_removed: 'the grant of this run no longer exists',
+  limit: 'a limit of the grant is reached',
   audit_unavailable: 'the audit log cannot be written, so that nothing may pass',
 }
 
