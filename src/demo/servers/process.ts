@@ -7,8 +7,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { createServer, Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Account, DataFolder } from './account.ts'
@@ -17,7 +17,7 @@ import type { Account, DataFolder } from './account.ts'
 const SUPERVISOR = `
 signal=$1; folder=$2; shift 2
 exec 3<&0
-"$@" </dev/null 3<&- &
+"$@" </dev/null >&2 3<&- &
 server=$!
 echo "$server"
 exec 1>&2
@@ -63,8 +63,7 @@ export async function startProcess(
   data: DataFolder,
   connect: () => Promise<void>,
 ): Promise<ServerProcess> {
-  const log = join(data.path, 'server.log')
-  const output = openSync(log, 'a')
+  const log = openSync(join(data.path, 'server.log'), 'a+')
   const supervisor = spawn(
     '/bin/sh',
     ['-c', SUPERVISOR, 'sh', command.signal, data.path, command.file, ...command.args],
@@ -74,10 +73,9 @@ export async function startProcess(
       // A session of its own: Ctrl-C reaches us, and we end the servers in order.
       detached: true,
       env: { ...command.environment },
-      stdio: ['pipe', 'pipe', output],
+      stdio: ['pipe', 'pipe', log],
     },
   )
-  closeSync(output)
   const ended = once(supervisor, 'exit')
   const stop = async (): Promise<void> => {
     supervisor.ref()
@@ -91,9 +89,10 @@ export async function startProcess(
     letProcessEnd(supervisor)
     return { pid, stop }
   } catch (error) {
-    const lines = lastLines(log)
     await stop()
-    throw new Error(`${command.file} did not start: ${String(error)}\n${lines}`)
+    throw new Error(`${command.file} did not start: ${String(error)}\n${lastLines(log)}`)
+  } finally {
+    closeSync(log)
   }
 }
 
@@ -122,16 +121,15 @@ async function untilReady(supervisor: ChildProcess, connect: () => Promise<void>
 function letProcessEnd(supervisor: ChildProcess): void {
   supervisor.unref()
   supervisor.stdout?.destroy()
-  if (supervisor.stdin !== null && 'unref' in supervisor.stdin)
-    (supervisor.stdin as { unref(): void } & typeof supervisor.stdin).unref()
+  // The pipe is a socket, which `Writable` does not tell.
+  if (supervisor.stdin instanceof Socket) supervisor.stdin.unref()
 }
 
-function lastLines(log: string): string {
-  try {
-    return readFileSync(log, 'utf8').trimEnd().split('\n').slice(-12).join('\n')
-  } catch {
-    return ''
-  }
+/** The end of a log, read through its descriptor: the supervisor may have removed the file with the data. */
+function lastLines(log: number): string {
+  const tail = Buffer.alloc(Math.min(fstatSync(log).size, 4_096))
+  readSync(log, tail, 0, tail.length, fstatSync(log).size - tail.length)
+  return tail.toString('utf8').trimEnd().split('\n').slice(-12).join('\n')
 }
 
 /** A loopback port that was free a moment ago. */

@@ -1,0 +1,106 @@
+/**
+ * The test runner behind `npm test`: starts one server of each kind, runs the compiled test files under node:test and
+ * ends with its exit code. Arguments select files by a part of their path (`npm test -- redis`); those that begin with
+ * `--` go to node (`npm test -- redis --test-name-pattern=pipeline`).
+ */
+import { spawn } from 'node:child_process'
+import { readdirSync, rmSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startMariadb } from '../../src/demo/servers/mariadb.ts'
+import { startPostgres } from '../../src/demo/servers/postgres.ts'
+import { startRedis } from '../../src/demo/servers/redis.ts'
+import { type DatabaseServer, ServerUnavailable, type StartOptions } from '../../src/demo/servers/server.ts'
+import { SERVER_VARIABLES, temporaryFolder } from './servers.ts'
+
+/** The compiled `test/` folder. */
+const TESTS = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** Five minutes for one test file; the slowest takes seconds. A hanging test must not hang a build for ever. */
+const FILE_MS_MAX = 300_000
+
+const folder = temporaryFolder()
+const running: DatabaseServer[] = []
+let interrupted = false
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(args: readonly string[]): Promise<number> {
+  const words = args.filter((arg) => !arg.startsWith('--'))
+  const files = testFiles().filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+  if (files.length === 0) {
+    console.error(`no test file has ${words.map((word) => `\`${word}\``).join(' or ')} in its path`)
+    return 2
+  }
+  try {
+    const environment = await startServers()
+    if (interrupted) return 130
+    return await runTests(
+      files,
+      args.filter((arg) => arg.startsWith('--')),
+      environment,
+    )
+  } finally {
+    await Promise.all(running.map((server) => server.stop()))
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Node 20's runner knows no globs, so the files are listed here. Relative to `dist/`. */
+function testFiles(): readonly string[] {
+  return readdirSync(TESTS, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.js'))
+    .map((entry) => relative(dirname(TESTS), join(entry.parentPath ?? entry.path, entry.name)))
+    .sort()
+}
+
+async function startServers(): Promise<Record<string, string>> {
+  const progress = (line: string): void => console.error(line)
+  const environment: Record<string, string> = {}
+  const start = async (
+    kind: keyof typeof SERVER_VARIABLES,
+    starter: (options: StartOptions) => Promise<DatabaseServer>,
+  ): Promise<void> => {
+    try {
+      const server = await starter({ folder: join(folder, kind), progress })
+      running.push(server)
+      environment[SERVER_VARIABLES[kind]] = JSON.stringify(server)
+    } catch (error) {
+      if (!(error instanceof ServerUnavailable)) throw error
+      // The live tests of this kind will ask again and fail with the same sentence; the others can still tell.
+      console.error(error.message)
+    }
+  }
+  await Promise.all([
+    start('postgres', startPostgres),
+    start('mariadb', startMariadb),
+    start('redis', startRedis),
+  ])
+  return environment
+}
+
+function runTests(
+  files: readonly string[],
+  options: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<number> {
+  const args = [
+    ...['--enable-source-maps', '--test', '--test-concurrency=2', `--test-timeout=${FILE_MS_MAX}`],
+    ...['--test-reporter=spec', ...options, ...files],
+  ]
+  const child = spawn(process.execPath, args, {
+    cwd: dirname(TESTS),
+    env: { ...process.env, ...environment },
+    stdio: 'inherit',
+  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      interrupted = true
+      child.kill(signal)
+    })
+  }
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('exit', (code) => resolve(code ?? 130))
+  })
+}
