@@ -86,9 +86,7 @@ export class Metrics {
   })
 
   /** @param audit gives the counts of the audit log when Prometheus asks */
-  constructor(
-    audit: () => { readonly records: number; readonly failures: number; readonly writable: boolean },
-  ) {
+  constructor(audit: () => { readonly records: number; readonly failures: number }) {
     const { registry } = this
     collectDefaultMetrics({ register: registry })
     const counts = audit

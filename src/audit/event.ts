@@ -13,6 +13,7 @@ export type AuditEvent =
   | 'result'
   | 'hop'
   | 'quarantine'
+  | 'cancel'
   | 'protocol.error'
   | 'backend.error'
   | 'audit.recovered'

@@ -34,6 +34,7 @@ export class AuditLog {
   #pendingSeq: number
   #pendingHash: string
   #failedAtMs: number | undefined
+  #flushScheduled = false
 
   /**
    * Opens the file for appending and takes up its chain; a torn last line (a crash in the middle of a write) is
@@ -102,6 +103,16 @@ export class AuditLog {
     this.records += count
     this.#failedAtMs = undefined
     return true
+  }
+
+  /** Hands over what waits at the end of this turn of the event loop, for records that hold nothing back. */
+  flushSoon(): void {
+    if (this.#flushScheduled || this.#pending.length === 0) return
+    this.#flushScheduled = true
+    setImmediate(() => {
+      this.#flushScheduled = false
+      this.flush(Date.now())
+    })
   }
 
   close(): void {

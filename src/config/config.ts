@@ -16,6 +16,8 @@ export type SystemConfig = {
   /** PEM texts; `undefined`: the listener offers no TLS. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined
   readonly allowCleartextPassword: boolean
+  /** MySQL only: PEM of an RSA private key, for passwords without TLS; `undefined`: refused without TLS. */
+  readonly rsaPrivateKey: string | undefined
   /** Allow lines that bound every inline grant on this system; `undefined`: no bound. */
   readonly ceiling: readonly string[] | undefined
 }

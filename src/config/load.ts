@@ -16,12 +16,18 @@ import { readIssuer, readSystem } from './sections.ts'
 /** What `check-config` shows and `serve` uses. */
 export type LoadedConfig = { readonly config: Config; readonly written: WrittenConfiguration }
 
+export type LoadOptions = {
+  /** Where `${NAME}` is looked up. */
+  readonly environment: NodeJS.ProcessEnv
+  /** `optional` for commands that reach no backend: a secret that is not there is then no problem, and empty. */
+  readonly secrets: 'required' | 'optional'
+}
+
 /**
  * @param file path of the configuration
- * @param environment where `${NAME}` is looked up
  * @throws ConfigError with every problem found
  */
-export function loadConfig(file: string, environment: NodeJS.ProcessEnv): LoadedConfig {
+export function loadConfig(file: string, { environment, secrets }: LoadOptions): LoadedConfig {
   const path = resolve(file)
   const problems: ConfigProblem[] = []
   const lines = new LineCounter()
@@ -50,7 +56,11 @@ export function loadConfig(file: string, environment: NodeJS.ProcessEnv): Loaded
   }
 
   const folder = dirname(path)
-  const filled = fillIn(document.toJS() as unknown, { folder, environment, report })
+  const filled = fillIn(document.toJS() as unknown, {
+    folder,
+    environment,
+    report: secrets === 'required' ? report : () => undefined,
+  })
   const parsed = configuration.safeParse(filled)
   if (!parsed.success) {
     for (const issue of parsed.error.issues) reportIssue(issue, report)

@@ -64,6 +64,7 @@ const system = z.strictObject({
   decoy: z.boolean().default(false),
   tls: z.strictObject({ cert: z.string(), key: z.string() }).optional(),
   allow_cleartext_password: z.boolean().default(false),
+  rsa_key: z.string().optional(),
   ceiling: allow.optional(),
 })
 

@@ -35,6 +35,9 @@ export function readSystem(
   if (!written.decoy && written.backend === undefined) {
     report(path, 'the system has no backend', { mend: 'add `backend: { url: … }`, or `decoy: true`' })
   }
+  if (written.rsa_key !== undefined && written.protocol !== 'mysql') {
+    report([...path, 'rsa_key'], 'only MySQL passwords can be sent under an RSA key', { mend: 'remove it' })
+  }
   const tls = written.tls && {
     cert: readPem(written.tls.cert, folder, [...path, 'tls', 'cert'], report),
     key: readPem(written.tls.key, folder, [...path, 'tls', 'key'], report),
@@ -53,6 +56,10 @@ export function readSystem(
     decoy: written.decoy,
     tls,
     allowCleartextPassword: written.allow_cleartext_password,
+    rsaPrivateKey:
+      written.rsa_key === undefined
+        ? undefined
+        : readPem(written.rsa_key, folder, [...path, 'rsa_key'], report),
     ceiling: written.ceiling,
   }
 }

@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { JWK } from 'jose'
+import type { Config, SystemConfig } from '../config/config.ts'
+import { loadConfig } from '../config/load.ts'
+import { duration } from '../config/schema.ts'
+import { RUN_ID, signToken } from '../grants/token.ts'
+import { CommandError } from './exit.ts'
+
+export const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
+export type TokenFormat = (typeof TOKEN_FORMATS)[number]
+
+/** The issuer that `bulkhead init` makes. */
+const BUILT_IN_ISSUER = 'bulkhead'
+
+export type IssueOptions = {
+  readonly config: string
+  readonly grant: string
+  readonly run: string
+  readonly agent: string
+  readonly ttl: string
+  readonly format: string
+  readonly key: string
+  readonly json?: true
+}
+
+/** Signs a token and prints how to connect with it. @throws ConfigError, CommandError */
+export async function issue(options: IssueOptions): Promise<void> {
+  const format = options.json === true ? 'json' : TOKEN_FORMATS.find((known) => known === options.format)
+  if (format === undefined) throw new CommandError(`--format is one of ${TOKEN_FORMATS.join(', ')}`)
+  if (!RUN_ID.test(options.run)) {
+    throw new CommandError(
+      '--run takes 1 to 64 letters, digits, `_`, `.`, `:` or `-`, beginning with a letter or digit',
+    )
+  }
+  const ttl = duration.safeParse(options.ttl)
+  if (!ttl.success) throw new CommandError(`--ttl: ${ttl.error.issues[0]?.message}`)
+  const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
+  const system = systemOf(config, options.grant)
+  const token = await signToken(
+    {
+      issuer: BUILT_IN_ISSUER,
+      agent: options.agent,
+      run: options.run,
+      system: system.name,
+      grant: options.grant,
+      jti: randomUUID(),
+      nowMs: Date.now(),
+      ttlMs: ttl.data,
+    },
+    readPrivateKey(options.key),
+  )
+  process.stdout.write(`${shown(format, system, { run: options.run, token })}\n`)
+}
+
+function systemOf(config: Config, name: string): SystemConfig {
+  const grant = config.grants.get(name)
+  if (grant === undefined) {
+    throw new CommandError(
+      `there is no grant \`${name}\`; the configuration has ${[...config.grants.keys()].join(', ')}`,
+    )
+  }
+  const system = config.systems.get(grant.system)
+  if (system === undefined) throw new CommandError(`grant \`${name}\` names no known system`)
+  if (!config.issuers.some(({ issuer }) => issuer === BUILT_IN_ISSUER)) {
+    throw new CommandError(`the configuration does not trust the issuer \`${BUILT_IN_ISSUER}\``)
+  }
+  return system
+}
+
+function readPrivateKey(file: string): JWK {
+  let jwk: JWK
+  try {
+    jwk = JSON.parse(readFileSync(file, 'utf8')) as JWK
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new CommandError(
+      code === 'ENOENT'
+        ? `there is no key ${file}: make one with \`bulkhead init\`, or name it with --key`
+        : `cannot read the key ${file}: ${code ?? 'it is not a JSON Web Key'}`,
+    )
+  }
+  if (jwk.d === undefined || jwk.crv !== 'Ed25519')
+    throw new CommandError(`${file} is not a private Ed25519 key`)
+  return jwk
+}
+
+/** An address that a client on this machine can use: a listener on every interface is reached by loopback. */
+function clientHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** The connection URL of a run, as ordinary drivers take it. */
+export function connectionUrl(system: SystemConfig, run: string, token: string): string {
+  const scheme = system.protocol === 'redis' && system.tls !== undefined ? 'rediss' : system.protocol
+  const database = encodeURIComponent(system.backend?.database ?? '')
+  return `${scheme}://${encodeURIComponent(run)}:${token}@${clientHost(system.listen.host)}:${system.listen.port}/${database}`
+}
+
+function shown(
+  format: TokenFormat,
+  system: SystemConfig,
+  holder: { readonly run: string; readonly token: string },
+): string {
+  const url = connectionUrl(system, holder.run, holder.token)
+  switch (format) {
+    case 'token':
+      return holder.token
+    case 'url':
+      return url
+    case 'env':
+      return Object.entries(environment(system, holder, url))
+        .map(([name, value]) => `${name}=${value}`)
+        .join('\n')
+    case 'json':
+      return JSON.stringify({ system: system.name, run: holder.run, token: holder.token, url })
+  }
+}
+
+/** The variables that the database's own clients read. */
+function environment(
+  system: SystemConfig,
+  { run, token }: { readonly run: string; readonly token: string },
+  url: string,
+): Record<string, string> {
+  const host = clientHost(system.listen.host).replace(/^\[|\]$/g, '')
+  const port = String(system.listen.port)
+  const database = system.backend?.database ?? ''
+  switch (system.protocol) {
+    case 'postgres':
+      return {
+        PGHOST: host,
+        PGPORT: port,
+        PGUSER: run,
+        PGPASSWORD: token,
+        PGDATABASE: database,
+        DATABASE_URL: url,
+      }
+    case 'mysql':
+      return { MYSQL_HOST: host, MYSQL_TCP_PORT: port, MYSQL_USER: run, MYSQL_PWD: token, DATABASE_URL: url }
+    case 'redis':
+      return { REDISCLI_AUTH: token, REDIS_URL: url }
+  }
+}

@@ -1,0 +1,32 @@
+/** The only list of the three protocols, each with the control connection to its backends. */
+import { mysql } from '../protocols/mysql/index.ts'
+import { postgres } from '../protocols/postgres/index.ts'
+import type { Analyser, Protocol, ProtocolName } from '../protocols/protocol.ts'
+import { redis } from '../protocols/redis/index.ts'
+import type { Backend, BackendNotice, BackendTarget, OpenBackend } from './backends/backend.ts'
+import { openMysqlBackend } from './backends/mysql.ts'
+import { openPostgresBackend } from './backends/postgres.ts'
+import { openRedisBackend } from './backends/redis.ts'
+
+/** A protocol and its backend, which agree on what knowledge is. */
+export type SystemParts = {
+  readonly protocol: Protocol<Analyser>
+  readonly open: (target: BackendTarget, notice: (notice: BackendNotice) => void) => Backend<Analyser>
+}
+
+/**
+ * Forgets which kind of knowledge a protocol and its backend share. Sound because the two are only ever used
+ * together: a login of this protocol is given the knowledge of this backend and no other.
+ */
+function pair<Knowledge extends Analyser>(
+  protocol: Protocol<Knowledge>,
+  open: OpenBackend<Knowledge>,
+): SystemParts {
+  return { protocol: protocol as unknown as Protocol<Analyser>, open }
+}
+
+export const PROTOCOLS: Readonly<Record<ProtocolName, SystemParts>> = {
+  postgres: pair(postgres, openPostgresBackend),
+  mysql: pair(mysql, openMysqlBackend),
+  redis: pair(redis, openRedisBackend),
+}

@@ -1,0 +1,129 @@
+/** May these credentials have a session here? Everything between a verified signature and the backend's door. */
+import type { HopKind } from '../../protocols/analysis.ts'
+import type { AgentCredentials, LoginRefusal } from '../../protocols/login.ts'
+import { AllowLineError } from '../grants/allow-line-error.ts'
+import { type Grant, parseLines } from '../grants/grant.ts'
+import { type RunToken, type TokenFault, verifyToken } from '../grants/token.ts'
+import type { LoginFault } from '../metrics.ts'
+import type { System } from './system.ts'
+
+export type Admission =
+  | { readonly admitted: true; readonly token: RunToken; readonly grant: Grant }
+  | {
+      readonly admitted: false
+      readonly fault: LoginFault
+      /** Set when the signature was good, so that the record can name the run. */
+      readonly token: RunToken | undefined
+      readonly hop: { readonly kind: HopKind; readonly target: string | undefined } | undefined
+      readonly refusal: LoginRefusal
+    }
+
+/** Never rejects: what goes wrong is a refusal. */
+export async function admit(credentials: AgentCredentials, system: System): Promise<Admission> {
+  const { shared, config } = system
+  const verdict = await verifyToken(credentials.password, shared.issuers, {
+    nowMs: shared.now(),
+    clockSkewMs: shared.config.clockSkewMs,
+  })
+  if (config.decoy) return decoyTouched(credentials, verdict.token)
+  if (!verdict.valid) return refusedToken(verdict.fault, verdict.token, credentials)
+  const { token } = verdict
+  if (!namesRun(credentials.user, token.run, config.protocol))
+    return refusedToken('wrong_user', token, credentials)
+  if (token.system !== config.name) return refusedToken('wrong_system', token, credentials)
+  if (shared.runs.isQuarantined(token.run)) return refusedToken('quarantined', token, credentials)
+  const grant = grantOf(token, system)
+  if (grant === undefined) return refusedToken('unknown_grant', token, credentials)
+  const { database } = credentials
+  if (database !== undefined && database !== credentials.user && database !== config.backend?.database) {
+    return {
+      admitted: false,
+      fault: 'wrong_database',
+      token,
+      hop: { kind: 'wrong_database', target: database },
+      refusal: {
+        kind: 'database',
+        message: `the grant of this run is for another database than \`${database}\``,
+      },
+    }
+  }
+  const { connections } = grant.limits
+  if (connections !== undefined && shared.runs.openSessions(token.run, config.name) >= connections) {
+    return {
+      admitted: false,
+      fault: 'too_many_connections',
+      token,
+      hop: undefined,
+      refusal: {
+        kind: 'too_many_connections',
+        message: `the grant allows ${connections} connections at once`,
+      },
+    }
+  }
+  return { admitted: true, token, grant }
+}
+
+/** Redis clients may send no user, or `default`; then the token alone names the run. */
+function namesRun(user: string | undefined, run: string, protocol: string): boolean {
+  return user === run || (protocol === 'redis' && (user === undefined || user === 'default'))
+}
+
+function grantOf(token: RunToken, { shared, config }: System): Grant | undefined {
+  if (typeof token.grant === 'string') {
+    const grant = shared.config.grants.get(token.grant)
+    return grant?.system === config.name ? grant : undefined
+  }
+  try {
+    parseLines(token.grant.allow, config.protocol)
+  } catch (error) {
+    if (error instanceof AllowLineError) return undefined
+    throw error
+  }
+  return {
+    name: 'inline',
+    system: config.name,
+    allow: token.grant.allow,
+    metadata: token.grant.metadata,
+    limits: { statementsPerMinute: undefined, sessionMs: undefined, connections: undefined },
+  }
+}
+
+/** Which faults are a try to leave the granted system rather than a mistake. */
+const HOP_OF_FAULT: Partial<Record<TokenFault, HopKind>> = {
+  wrong_system: 'wrong_system',
+  expired: 'replayed_token',
+  quarantined: 'replayed_token',
+}
+
+function refusedToken(
+  fault: TokenFault,
+  token: RunToken | undefined,
+  credentials: AgentCredentials,
+): Admission {
+  const kind = token === undefined ? undefined : HOP_OF_FAULT[fault]
+  return {
+    admitted: false,
+    fault,
+    token,
+    hop: kind && { kind, target: undefined },
+    refusal: authenticationFailed(credentials),
+  }
+}
+
+function decoyTouched(credentials: AgentCredentials, token: RunToken | undefined): Admission {
+  return {
+    admitted: false,
+    fault: 'decoy',
+    token,
+    hop: { kind: 'decoy', target: undefined },
+    refusal: authenticationFailed(credentials),
+  }
+}
+
+/** A stranger learns nothing from it: the same words whatever was wrong. */
+function authenticationFailed(credentials: AgentCredentials): LoginRefusal {
+  return {
+    kind: 'authentication',
+    message: `password authentication failed for user "${credentials.user ?? ''}"`,
+  }
+}

@@ -1,0 +1,355 @@
+/**
+ * One agent connection, from accept to close: the login, then the loop that sells the product. Every statement
+ * is analysed, judged and recorded; the record is in the operating system's hands before a byte of the statement
+ * is written to the backend. No promise is awaited between a byte's arrival and its verdict.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { type SecureContext, TLSSocket } from 'node:tls'
+import type { HopKind } from '../../protocols/analysis.ts'
+import { ProtocolError, unreachable } from '../../protocols/errors.ts'
+import type {
+  AgentCredentials,
+  AgentLogin,
+  AgentLoginStep,
+  BackendLogin,
+  LoginRefusal,
+} from '../../protocols/login.ts'
+import type { Session } from '../../protocols/session.ts'
+import type { AuditContext } from '../audit/event.ts'
+import type { Grant } from '../grants/grant.ts'
+import type { RunToken } from '../grants/token.ts'
+import type { LoginFault } from '../metrics.ts'
+import { admit } from './admission.ts'
+import { Relay } from './relay.ts'
+import type { System } from './system.ts'
+import { dialUpstream, UpstreamError } from './upstream.ts'
+
+/** From accept to the session; PostgreSQL's `authentication_timeout` is 60 s, agents are programs. */
+const LOGIN_MS = 30_000
+
+/** What a listener gives to each connection. */
+export type Accepted = {
+  readonly system: System
+  readonly secureContext: SecureContext | undefined
+  /** Unique within the process, 1 to 2^31-1. */
+  readonly connectionId: number
+  /** True where a token may cross this connection without TLS. */
+  readonly cleartextAllowed: boolean
+}
+
+export class Connection {
+  readonly #accepted: Accepted
+  readonly #system: System
+  readonly #login: AgentLogin
+  readonly #client: string
+  readonly #timer: NodeJS.Timeout
+  readonly #onLoginEnd: () => void
+  #socket: Socket
+  #phase: 'reading' | 'verifying' | 'over' = 'reading'
+
+  /** @param onLoginEnd called once, when the connection has become a session or is gone */
+  constructor(socket: Socket, accepted: Accepted, onLoginEnd: () => void) {
+    this.#socket = socket
+    this.#accepted = accepted
+    this.#system = accepted.system
+    this.#onLoginEnd = onLoginEnd
+    this.#client = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
+    this.#login = this.#system.protocol.agentLogin({
+      knowledge: this.#system.backend?.knowledge ?? { current: undefined },
+      random: randomBytes,
+      connectionId: accepted.connectionId,
+      tlsAvailable: accepted.secureContext !== undefined,
+      cleartextAllowed: accepted.cleartextAllowed,
+      ...(this.#system.config.rsaPrivateKey !== undefined && {
+        rsaPrivateKey: this.#system.config.rsaPrivateKey,
+      }),
+    })
+    this.#timer = setTimeout(() => this.#drop(), LOGIN_MS)
+    socket.setNoDelay(true)
+    this.#adopt(socket)
+    // MySQL's server speaks first.
+    this.#steps()
+  }
+
+  #adopt(socket: Socket): void {
+    this.#socket = socket
+    socket.on('data', this.#data)
+    socket.on('error', this.#gone)
+    socket.on('close', this.#gone)
+  }
+
+  #release(): void {
+    this.#socket.off('data', this.#data)
+    this.#socket.off('error', this.#gone)
+    this.#socket.off('close', this.#gone)
+  }
+
+  readonly #data = (chunk: Buffer): void => {
+    try {
+      this.#login.fromClient(chunk)
+    } catch (error) {
+      this.#broken(error)
+      return
+    }
+    this.#steps()
+  }
+
+  readonly #gone = (): void => this.#drop()
+
+  /** Does what the login asks for, until it needs more bytes or an answer from elsewhere. */
+  #steps(): void {
+    while (this.#phase === 'reading') {
+      let step: AgentLoginStep | undefined
+      try {
+        step = this.#login.next()
+      } catch (error) {
+        this.#broken(error)
+        return
+      }
+      this.#write()
+      if (step === undefined) return
+      switch (step.kind) {
+        case 'start_tls':
+          this.#startTls(step.rest, step.alpn)
+          return
+        case 'credentials':
+          this.#phase = 'verifying'
+          this.#socket.pause()
+          this.#verify(step.credentials).catch((error: unknown) => this.#broken(error))
+          return
+        case 'cancel':
+          this.#cancel(step.key)
+          this.#close()
+          return
+        case 'close':
+          this.#close()
+          return
+        default:
+          unreachable(step)
+      }
+    }
+  }
+
+  #write(): void {
+    for (const chunk of this.#login.takeForClient()) this.#socket.write(chunk)
+  }
+
+  #startTls(rest: Buffer, alpn: string | undefined): void {
+    const { secureContext } = this.#accepted
+    if (secureContext === undefined) throw new Error('TLS was asked for on a listener without a certificate')
+    const plain = this.#socket
+    this.#release()
+    plain.pause()
+    // Clients put the TLS request and the ClientHello into one segment: give the second back before the wrap.
+    if (rest.length > 0) plain.unshift(rest)
+    const secure = new TLSSocket(plain, {
+      isServer: true,
+      secureContext,
+      ...(alpn !== undefined && { ALPNProtocols: [alpn] }),
+    })
+    this.#adopt(secure)
+    secure.once('secure', () => {
+      if (alpn !== undefined && secure.alpnProtocol !== alpn) {
+        this.#broken(
+          new ProtocolError(
+            this.#system.config.protocol,
+            'client',
+            `direct TLS needs the ALPN protocol ${alpn}`,
+          ),
+        )
+        return
+      }
+      this.#login.tlsStarted()
+      this.#steps()
+    })
+  }
+
+  async #verify(credentials: AgentCredentials): Promise<void> {
+    const admission = await admit(credentials, this.#system)
+    if (this.#phase === 'over') return
+    if (!admission.admitted) {
+      const { fault, token, hop, refusal } = admission
+      this.#recordFailure(fault, token, credentials)
+      if (hop !== undefined) this.#hop(hop.kind, hop.target, token)
+      this.#system.shared.audit.flush(this.#system.shared.now())
+      this.#refuse(refusal)
+      return
+    }
+    await this.#openSession(admission.token, admission.grant)
+  }
+
+  async #openSession(token: RunToken, grant: Grant): Promise<void> {
+    const { shared, backend, metrics, config } = this.#system
+    const target = config.backend
+    const knowledge = backend?.knowledge.current
+    if (
+      backend === undefined ||
+      target === undefined ||
+      knowledge === undefined ||
+      !shared.audit.isWritable(shared.now())
+    ) {
+      this.#backendUnavailable(token)
+      return
+    }
+    let login: BackendLogin
+    let upstream: Socket
+    try {
+      login = this.#login.dial({
+        user: target.user,
+        password: target.password,
+        database: target.database,
+        tls: target.tls,
+        applicationName: `bulkhead ${token.run}`.slice(0, 63),
+        random: randomBytes,
+      })
+      upstream = await dialUpstream(target, login)
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error
+      metrics.backendError(error.fault)
+      shared.audit.appendEvent('backend.error', this.#context(token), {
+        fault: error.fault,
+        message: error.message,
+      })
+      shared.notice(`system ${config.name}: ${error.fault}: ${error.message}`)
+      this.#backendUnavailable(token)
+      return
+    }
+    if (this.#phase === 'over') {
+      upstream.destroy()
+      return
+    }
+    const session: Session = this.#login.welcome()
+    this.#endLogin()
+    this.#release()
+    new Relay({
+      system: this.#system,
+      session,
+      client: this.#socket,
+      upstream,
+      token,
+      grant,
+      clientAddress: this.#client,
+      cancelKey: this.#login.cancelKey,
+      cancel: () => this.#cancelUpstream(login),
+    }).begin()
+  }
+
+  #cancelUpstream(login: BackendLogin): void {
+    const cancel = login.cancel()
+    const target = this.#system.config.backend
+    if (cancel === undefined || target === undefined) return
+    dialUpstream(target, cancel).then(
+      (socket) => {
+        socket.on('error', () => undefined)
+        socket.destroy()
+      },
+      (error: Error) =>
+        this.#system.shared.notice(`system ${this.#system.config.name}: cancel failed: ${error.message}`),
+    )
+  }
+
+  #cancel(key: string): void {
+    const { shared } = this.#system
+    const outcome = shared.runs.cancel(key)
+    shared.audit.appendEvent('cancel', this.#context(undefined), { outcome })
+    if (outcome === 'foreign') this.#hop('cross_run', undefined, undefined)
+    shared.audit.flush(shared.now())
+  }
+
+  #backendUnavailable(token: RunToken): void {
+    const { shared } = this.#system
+    this.#recordFailure('backend_unavailable', token, undefined)
+    shared.audit.flush(shared.now())
+    this.#refuse({
+      kind: 'backend_unavailable',
+      message: 'the database behind this system is not available now',
+    })
+  }
+
+  #refuse(refusal: LoginRefusal): void {
+    this.#login.refuse(refusal)
+    this.#phase = 'reading'
+    this.#socket.resume()
+    this.#steps()
+  }
+
+  #recordFailure(
+    fault: LoginFault,
+    token: RunToken | undefined,
+    credentials: AgentCredentials | undefined,
+  ): void {
+    this.#system.metrics.authFailure(fault)
+    this.#system.shared.audit.appendEvent('auth.failure', this.#context(token), {
+      reason: fault,
+      user: credentials?.user?.slice(0, 96),
+      application: credentials?.application,
+    })
+  }
+
+  #hop(kind: HopKind, target: string | undefined, token: RunToken | undefined): void {
+    const { shared, metrics, config } = this.#system
+    metrics.hop(kind)
+    shared.audit.appendEvent('hop', this.#context(token), {
+      kind,
+      from: token?.system,
+      to: target === undefined ? config.name : `${config.name}/${target}`,
+    })
+    if (token !== undefined && shared.config.onHop[kind] === 'quarantine') {
+      shared.audit.appendEvent('quarantine', this.#context(token), { kind })
+      shared.runs.quarantine(token.run, {
+        kind: 'hop',
+        message: 'this run tried to leave its system and is quarantined',
+      })
+    }
+  }
+
+  #context(token: RunToken | undefined): AuditContext {
+    return {
+      ...this.#system.auditContext,
+      run: token?.run,
+      agent: token?.agent,
+      grant: token === undefined || typeof token.grant !== 'string' ? undefined : token.grant,
+      jti: token?.jti,
+      client: this.#client,
+    }
+  }
+
+  /** The client broke its protocol, or we have a bug: either way this connection ends, and no other. */
+  #broken(error: unknown): void {
+    if (this.#phase === 'over') return
+    const { shared } = this.#system
+    const message = error instanceof ProtocolError ? error.message : 'internal error'
+    if (!(error instanceof ProtocolError))
+      shared.notice(`bug during a login: ${error instanceof Error ? error.stack : error}`)
+    this.#system.metrics.authFailure('protocol_error')
+    shared.audit.appendEvent('protocol.error', this.#context(undefined), { message })
+    shared.audit.flush(shared.now())
+    this.#write()
+    this.#close()
+  }
+
+  #endLogin(): void {
+    if (this.#phase === 'over') return
+    this.#phase = 'over'
+    clearTimeout(this.#timer)
+    this.#onLoginEnd()
+  }
+
+  /** Ends politely: what was written still leaves. */
+  #close(): void {
+    this.#endLogin()
+    this.#release()
+    this.#socket.on('error', () => undefined)
+    this.#socket.resume()
+    this.#socket.end()
+    this.#socket.destroySoon()
+  }
+
+  #drop(): void {
+    this.#endLogin()
+    this.#release()
+    this.#socket.on('error', () => undefined)
+    this.#socket.destroy()
+  }
+}

@@ -1,0 +1,392 @@
+/** A session between its two sockets: the loop from bytes to verdicts to bytes. */
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { ProtocolError } from '../../protocols/errors.ts'
+import type { EndCause, Session, Statement } from '../../protocols/session.ts'
+import { members } from '../audit/log.ts'
+import type { Grant } from '../grants/grant.ts'
+import type { RunToken } from '../grants/token.ts'
+import { denied } from '../policy/decide.ts'
+import type { Judge, Judgement } from '../policy/judge.ts'
+import type { LiveSession } from './runs.ts'
+import type { System } from './system.ts'
+
+/** The longest delay that a Node timer takes; longer ones fire at once. */
+const TIMER_MS_MAX = 2_147_483_647
+
+/** Characters of a statement that its record keeps. */
+const RECORDED_CHARACTERS_MAX = 16_384
+
+/** How long a peer may take to read our last words. */
+const GOODBYE_MS = 2_000
+
+export type RelayParts = {
+  readonly system: System
+  readonly session: Session
+  readonly client: Socket
+  readonly upstream: Socket
+  readonly token: RunToken
+  readonly grant: Grant
+  readonly clientAddress: string
+  readonly cancelKey: string | undefined
+  readonly cancel: () => void
+}
+
+export class Relay implements LiveSession {
+  readonly run: string
+  readonly system: string
+  readonly cancelKey: string | undefined
+  readonly cancel: () => void
+  readonly #system: System
+  readonly #session: Session
+  readonly #client: Socket
+  readonly #upstream: Socket
+  readonly #token: RunToken
+  readonly #grant: Grant
+  /** Members of every record of this session, made once. */
+  readonly #contextMembers: string
+  readonly #judge: Judge
+  /** When each relayed statement that is still running left, by statement id. */
+  readonly #leftAtMs = new Map<number, number>()
+  readonly #timers: NodeJS.Timeout[] = []
+  /** The statement for which the catalog was read anew; it is not read a second time for it. */
+  #refreshedFor = 0
+  #refreshing = false
+  #over = false
+
+  constructor(parts: RelayParts) {
+    const { system, token, grant } = parts
+    const knowledge = system.backend?.knowledge.current
+    if (knowledge === undefined) throw new Error('a session needs a known backend')
+    this.run = token.run
+    this.system = system.config.name
+    this.cancelKey = parts.cancelKey
+    this.cancel = parts.cancel
+    this.#system = system
+    this.#session = parts.session
+    this.#client = parts.client
+    this.#upstream = parts.upstream
+    this.#token = token
+    this.#grant = grant
+    this.#judge = system.judge(grant, knowledge)
+    this.#contextMembers = members({
+      ...system.auditContext,
+      run: token.run,
+      agent: token.agent,
+      grant: grant.name,
+      grant_sha256: this.#judge.grantSha256,
+      jti: token.jti,
+      session: randomBytes(8).toString('hex'),
+      client: parts.clientAddress,
+    })
+  }
+
+  begin(): void {
+    const { shared, metrics } = this.#system
+    shared.runs.add(this)
+    metrics.session(1)
+    shared.audit.append('session.start', this.#contextMembers)
+    this.#endAt(this.#token.expiresAtMs, {
+      kind: 'token_expired',
+      message: 'the token of this run has expired',
+    })
+    const { sessionMs } = this.#grant.limits
+    if (sessionMs !== undefined) {
+      this.#endAt(shared.now() + sessionMs, { kind: 'limit', message: 'the grant allows no longer session' })
+    }
+    const client = this.#client
+    const upstream = this.#upstream
+    client.on('data', this.#fromClient)
+    client.on('drain', this.#clientDrained)
+    client.on('error', this.#clientGone)
+    client.on('close', this.#clientGone)
+    upstream.on('data', this.#fromUpstream)
+    upstream.on('drain', this.#upstreamDrained)
+    upstream.on('error', this.#upstreamGone)
+    upstream.on('close', this.#upstreamGone)
+    this.#pump()
+    if (this.#over) return
+    client.resume()
+    upstream.resume()
+    this.#balance()
+  }
+
+  readonly #fromClient = (chunk: Buffer): void => {
+    try {
+      this.#session.fromClient(chunk)
+    } catch (error) {
+      this.#broken(error)
+      return
+    }
+    this.#pump()
+  }
+
+  readonly #fromUpstream = (chunk: Buffer): void => {
+    try {
+      this.#session.fromServer(chunk)
+    } catch (error) {
+      this.#broken(error)
+      return
+    }
+    this.#pump()
+  }
+
+  /** Judges what has arrived, records it, and only then writes. */
+  #pump(): void {
+    if (this.#over) return
+    const { shared, metrics } = this.#system
+    const nowMs = shared.now()
+    try {
+      this.#judgeAll(nowMs)
+      this.#recordCompletions()
+    } catch (error) {
+      this.#broken(error)
+      return
+    }
+    if (!shared.audit.flush(nowMs)) {
+      // What was judged just now is not recorded, so it does not leave: the bytes for the server are dropped.
+      this.#session.takeForServer()
+      this.end({
+        kind: 'audit_unavailable',
+        message: 'the audit log cannot be written, so that nothing may pass',
+      })
+      return
+    }
+    metrics.relayed('to_backend', write(this.#upstream, this.#session.takeForServer()))
+    metrics.relayed('to_client', write(this.#client, this.#session.takeForClient()))
+    if (this.#session.finished) this.#close()
+    else this.#balance()
+  }
+
+  /** Gives how many statements it recorded. */
+  #judgeAll(nowMs: number): number {
+    const { metrics, shared } = this.#system
+    if (!shared.audit.isWritable(nowMs)) {
+      this.#rejectAll()
+      return 0
+    }
+    const startedAt = performance.now()
+    let judged = 0
+    for (let statement = this.#session.next(); statement !== undefined; statement = this.#session.next()) {
+      const judgement = this.#judgementOf(statement, nowMs)
+      if (judgement === undefined) break
+      judged += 1
+      this.#settle(statement, judgement, nowMs)
+      if (this.#over) return judged
+    }
+    if (judged > 0) metrics.decision((performance.now() - startedAt) / 1_000 / judged)
+    return judged
+  }
+
+  /** While the log cannot be written nothing passes; there is no record of it either, only the count. */
+  #rejectAll(): void {
+    const { metrics } = this.#system
+    for (let statement = this.#session.next(); statement !== undefined; statement = this.#session.next()) {
+      const { denial } = this.#judge.judgementOf(denied('audit_unavailable', undefined), statement.analysis)
+      if (denial === undefined) throw new Error('a denial has words')
+      metrics.statement(false, statement.analysis.action)
+      metrics.denied('audit_unavailable')
+      this.#session.reject(denial)
+    }
+  }
+
+  /** `undefined`: the catalog is being read anew first, and the statement comes again. */
+  #judgementOf(statement: Statement, nowMs: number): Judgement | undefined {
+    const { shared, backend, config } = this.#system
+    const { analysis, id } = statement
+    if (nowMs >= this.#token.expiresAtMs) {
+      return this.#judge.judgementOf(denied('token_expired', undefined), analysis)
+    }
+    if (this.#refreshing) return undefined
+    if (analysis.outcome === 'unknown_object' && this.#refreshedFor !== id && backend !== undefined) {
+      this.#refreshing = true
+      this.#refreshedFor = id
+      const resume = (): void => {
+        this.#refreshing = false
+        this.#pump()
+      }
+      backend.refresh().then(resume, resume)
+      return undefined
+    }
+    const { statementsPerMinute } = this.#grant.limits
+    if (
+      statementsPerMinute !== undefined &&
+      !shared.runs.countStatement(this.run, statementsPerMinute, nowMs)
+    ) {
+      const why = `the grant allows ${statementsPerMinute} statements a minute on ${config.name}`
+      return this.#judge.judgementOf(denied('limit', why), analysis)
+    }
+    return this.#judge.judge(analysis)
+  }
+
+  #settle(statement: Statement, judgement: Judgement, nowMs: number): void {
+    const { shared, metrics } = this.#system
+    const { verdict, denial } = judgement
+    shared.audit.append(
+      'statement',
+      `${this.#contextMembers},"id":${statement.id},${recordedText(statement.text)},${judgement.members}`,
+    )
+    metrics.statement(verdict.allowed, statement.analysis.action)
+    if (denial === undefined || verdict.allowed) {
+      this.#leftAtMs.set(statement.id, nowMs)
+      this.#session.relay()
+      return
+    }
+    metrics.denied(verdict.reason)
+    this.#session.reject(denial)
+    if (verdict.reason === 'token_expired') {
+      this.end({ kind: 'token_expired', message: 'the token of this run has expired' })
+    } else if (verdict.hop !== undefined) {
+      this.#hop(verdict.hop.kind, verdict.hop.target)
+    }
+  }
+
+  #hop(kind: Parameters<System['metrics']['hop']>[0], target: string | undefined): void {
+    const { shared, metrics, config } = this.#system
+    metrics.hop(kind)
+    shared.audit.append('hop', `${this.#contextMembers},${members({ kind, from: config.name, to: target })}`)
+    const then = shared.config.onHop[kind]
+    if (then === 'reject') return
+    const cause: EndCause = { kind: 'hop', message: 'this run tried to leave its system' }
+    if (then === 'end_session') {
+      this.end(cause)
+      return
+    }
+    shared.audit.append('quarantine', `${this.#contextMembers},${members({ kind })}`)
+    shared.runs.quarantine(this.run, cause)
+  }
+
+  #recordCompletions(): void {
+    const { shared } = this.#system
+    for (let done = this.#session.completion(); done !== undefined; done = this.#session.completion()) {
+      const leftAtMs = this.#leftAtMs.get(done.statementId)
+      // Statements end in order: an earlier one that never answered was skipped by the server.
+      for (const id of this.#leftAtMs.keys()) {
+        if (id > done.statementId) break
+        this.#leftAtMs.delete(id)
+      }
+      const durationUs = leftAtMs === undefined ? 0 : Math.round((shared.now() - leftAtMs) * 1_000)
+      const error = done.error === undefined ? '' : `,"error":${JSON.stringify(done.error)}`
+      shared.audit.append(
+        'result',
+        `${this.#contextMembers},"id":${done.statementId},"rows":${done.rows},"bytes":${done.bytes},"duration_us":${durationUs}${error}`,
+      )
+    }
+  }
+
+  /** A side that reads slowly stops our reading on the other, so that nothing piles up here. */
+  #balance(): void {
+    const stopClient = this.#upstream.writableNeedDrain || this.#session.clientIsAhead || this.#refreshing
+    if (stopClient !== this.#client.isPaused()) {
+      if (stopClient) this.#client.pause()
+      else this.#client.resume()
+    }
+    const stopUpstream = this.#client.writableNeedDrain
+    if (stopUpstream !== this.#upstream.isPaused()) {
+      if (stopUpstream) this.#upstream.pause()
+      else this.#upstream.resume()
+    }
+  }
+
+  readonly #clientDrained = (): void => this.#balance()
+  readonly #upstreamDrained = (): void => this.#balance()
+  readonly #clientGone = (): void => this.#close()
+
+  readonly #upstreamGone = (): void => {
+    if (this.#over) return
+    this.#system.metrics.backendError('lost')
+    this.end({ kind: 'backend_lost', message: 'the connection to the database was lost' })
+  }
+
+  #broken(error: unknown): void {
+    if (this.#over) return
+    const { shared } = this.#system
+    const known = error instanceof ProtocolError
+    if (!known)
+      shared.notice(
+        `bug in session of run ${this.run}: ${error instanceof Error ? error.stack : String(error)}`,
+      )
+    const message = known ? error.message : 'internal error'
+    shared.audit.append(
+      'protocol.error',
+      `${this.#contextMembers},${members({ message, side: known ? error.side : undefined })}`,
+    )
+    if (known && error.side === 'server') this.#system.metrics.backendError('protocol')
+    // Statements of this read that were judged before the break are recorded only if the log takes them now.
+    if (!shared.audit.flush(shared.now())) this.#session.takeForServer()
+    this.end({ kind: 'protocol_error', message })
+  }
+
+  /** Ends the session from our side, in the database's own words. */
+  end(cause: EndCause): void {
+    if (this.#over) return
+    try {
+      this.#session.end(cause)
+    } catch {
+      // A session that cannot even say goodbye is closed without words.
+    }
+    const { shared } = this.#system
+    shared.audit.append('session.end', `${this.#contextMembers},${members({ cause: cause.kind })}`)
+    if (shared.audit.flush(shared.now())) write(this.#upstream, this.#session.takeForServer())
+    write(this.#client, this.#session.takeForClient())
+    this.#shutSockets()
+  }
+
+  /** The client left. */
+  #close(): void {
+    if (this.#over) return
+    const { shared } = this.#system
+    this.#recordCompletions()
+    shared.audit.append('session.end', `${this.#contextMembers},"cause":"client"`)
+    shared.audit.flush(shared.now())
+    this.#shutSockets()
+  }
+
+  #shutSockets(): void {
+    this.#over = true
+    this.#system.shared.runs.remove(this)
+    this.#system.metrics.session(-1)
+    for (const timer of this.#timers) clearTimeout(timer)
+    for (const socket of [this.#client, this.#upstream]) {
+      socket.removeAllListeners('data')
+      socket.removeAllListeners('drain')
+      socket.removeAllListeners('close')
+      socket.removeAllListeners('error')
+      socket.on('error', () => undefined)
+      // What was written still leaves; a peer that does not read it is not waited for.
+      socket.end()
+      socket.resume()
+      setTimeout(() => socket.destroy(), GOODBYE_MS).unref()
+    }
+  }
+
+  #endAt(timeMs: number, cause: EndCause): void {
+    const delayMs = timeMs - this.#system.shared.now()
+    const timer = setTimeout(
+      () => {
+        if (delayMs > TIMER_MS_MAX) this.#endAt(timeMs, cause)
+        else this.end(cause)
+      },
+      Math.max(0, Math.min(delayMs, TIMER_MS_MAX)),
+    )
+    this.#timers.push(timer)
+  }
+}
+
+/** Writes the chunks as one system call where the kernel takes it; gives the bytes. */
+function write(socket: Socket, chunks: readonly Buffer[]): number {
+  if (chunks.length === 0 || !socket.writable) return 0
+  let bytes = 0
+  if (chunks.length > 1) socket.cork()
+  for (const chunk of chunks) {
+    bytes += chunk.length
+    socket.write(chunk)
+  }
+  if (chunks.length > 1) socket.uncork()
+  return bytes
+}
+
+function recordedText(text: string): string {
+  if (text.length <= RECORDED_CHARACTERS_MAX) return `"statement":${JSON.stringify(text)}`
+  return `"statement":${JSON.stringify(text.slice(0, RECORDED_CHARACTERS_MAX))},"statement_characters":${text.length}`
+}
