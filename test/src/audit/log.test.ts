@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { AuditLog } from '../../../src/audit/log.ts'
+
+let folder: string
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-'))
+})
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const lines = (file: string): string[] => readFileSync(file, 'utf8').split('\n').slice(0, -1)
+
+/** Follows the chain as an auditor would; gives the number of records. */
+function verifiedChain(file: string): number {
+  let previous = '0'.repeat(64)
+  for (const [index, line] of lines(file).entries()) {
+    const { hash, prev, seq } = JSON.parse(line) as { hash: string; prev: string; seq: number }
+    assert.equal(prev, previous, `record ${index + 1} does not follow its predecessor`)
+    assert.equal(seq, index + 1)
+    assert.equal(
+      createHash('sha256')
+        .update(line.slice(0, line.indexOf(',"hash":')))
+        .digest('hex'),
+      hash,
+    )
+    previous = hash
+  }
+  return lines(file).length
+}
+
+test('nothing is in the file before flush, everything after', () => {
+  const file = join(folder, 'flush.jsonl')
+  const log = new AuditLog(file)
+  log.append('statement', '"statement":"select 1"')
+  assert.equal(readFileSync(file, 'utf8'), '')
+  assert.equal(log.flush(0), true)
+  const record = JSON.parse(lines(file)[0] ?? '') as Record<string, unknown>
+  assert.equal(record['event'], 'statement')
+  assert.match(String(record['time']), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
+  log.close()
+})
+
+test('records are chained, also across a restart', () => {
+  const file = join(folder, 'chain.jsonl')
+  for (let start = 0; start < 3; start += 1) {
+    const log = new AuditLog(file)
+    for (let count = 0; count < 5; count += 1)
+      log.appendEvent('statement', undefined, { count, text: 'ü"\\\n' })
+    log.flush(0)
+    log.close()
+  }
+  assert.equal(verifiedChain(file), 15)
+})
+
+test('a torn last line is cut off at start, and the chain goes on', () => {
+  const file = join(folder, 'torn.jsonl')
+  const log = new AuditLog(file)
+  log.appendEvent('statement', undefined, {})
+  log.flush(0)
+  log.close()
+  appendFileSync(file, '{"time":"2026-11-23T')
+  const again = new AuditLog(file)
+  again.appendEvent('statement', undefined, {})
+  again.flush(0)
+  again.close()
+  assert.equal(verifiedChain(file), 2)
+})
+
+test('a file of one torn line begins anew', () => {
+  const file = join(folder, 'only-torn.jsonl')
+  writeFileSync(file, '{"time":')
+  const log = new AuditLog(file)
+  log.appendEvent('statement', undefined, {})
+  log.flush(0)
+  log.close()
+  assert.equal(verifiedChain(file), 1)
+})
+
+test('a device that is full refuses the records, and they leave no trace in the chain', () => {
+  // /dev/full takes the open and refuses every write with ENOSPC.
+  const log = new AuditLog('/dev/full')
+  log.appendEvent('statement', undefined, {})
+  assert.equal(log.flush(1_000), false)
+  assert.equal(log.records, 0)
+  assert.equal(log.failures, 1)
+  assert.equal(log.isWritable(1_500), false, 'it is not tried again within a second')
+  assert.equal(log.isWritable(2_500), false, 'and still full when it is')
+  assert.equal(log.failures, 2)
+  log.close()
+})
+
+test('an unwritable place is an error at start, not a silent log', () => {
+  assert.throws(() => new AuditLog(join(folder, 'no', 'such', 'folder', 'audit.jsonl')))
+})

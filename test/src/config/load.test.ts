@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { redacted } from '../../../src/commands/check-config.ts'
+import { writeKeys } from '../../../src/commands/init.ts'
+import { STARTER_CONFIGURATION } from '../../../src/commands/starter-configuration.ts'
+import { ConfigError } from '../../../src/config/config.ts'
+import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
+
+let folder: string
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'bulkhead-config-'))
+  await writeKeys(folder)
+  writeFileSync(join(folder, 'secret'), 'from a file\n')
+})
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const environment = { SHOP_PASSWORD: 'from the environment' }
+
+function load(text: string): LoadedConfig {
+  const file = join(folder, 'bulkhead.yaml')
+  writeFileSync(file, text)
+  return loadConfig(file, { environment, secrets: 'required' })
+}
+
+function problems(text: string): string[] {
+  try {
+    load(text)
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      return error.problems.map(({ line, column, key, message }) => `${line}:${column} ${key}: ${message}`)
+    }
+    throw error
+  }
+  return []
+}
+
+/** A configuration that is right, with one part replaced. */
+function with_(parts: { systems?: string; grants?: string; rest?: string; issuers?: string } = {}): string {
+  return [
+    'systems:',
+    parts.systems ??
+      '  shop: { protocol: postgres, listen: 127.0.0.1:6432, backend: { url: "postgres://b@127.0.0.1/shop" } }',
+    'grants:',
+    parts.grants ?? '  read: { system: shop, allow: [select on orders] }',
+    'issuers:',
+    parts.issuers ?? '  - { issuer: bulkhead, key: ./keys/issuer.pub.jwk }',
+    parts.rest ?? '',
+  ].join('\n')
+}
+
+test('the starter configuration has no problems', () => {
+  assert.deepEqual(problems(STARTER_CONFIGURATION), [])
+})
+
+test('defaults are filled in: port, schema, TLS by whether the backend is on this machine', () => {
+  const { config } = load(
+    with_({
+      systems: `  near: { protocol: postgres, listen: 127.0.0.1:6432, backend: { url: "postgres://b@localhost/shop" } }
+  far: { protocol: mysql, listen: "[::1]:6306", backend: { url: "mysql://b@db2/crm" } }
+  cache: { protocol: redis, listen: 127.0.0.1:6380, backend: { url: "redis://db3" } }`,
+      grants: '  read: { system: near, allow: [select on orders] }',
+    }),
+  )
+  const near = config.systems.get('near')?.backend
+  assert.deepEqual([near?.port, near?.schema, near?.tls], [5432, 'public', 'disable'])
+  assert.equal(config.systems.get('far')?.backend?.tls, 'verify-full')
+  assert.deepEqual(config.systems.get('far')?.listen, { host: '::1', port: 6306 })
+  assert.equal(config.systems.get('cache')?.backend?.database, '0')
+  assert.equal(config.grants.get('read')?.metadata, 'driver')
+  assert.equal(config.onHop.wrong_system, 'reject')
+})
+
+test('secrets come from the environment and from files, and a doubled dollar is a plain one', () => {
+  const backend = (password: string) =>
+    load(
+      with_({
+        systems: `  shop: { protocol: postgres, listen: 127.0.0.1:6432, backend: { url: "postgres://b@127.0.0.1/shop", password: "${password}" } }`,
+      }),
+    ).config.systems.get('shop')?.backend?.password
+  assert.equal(backend('${SHOP_PASSWORD}'), 'from the environment')
+  assert.equal(backend('${file:secret}'), 'from a file')
+  assert.equal(backend('$${SHOP_PASSWORD}'), '${SHOP_PASSWORD}')
+})
+
+test('the printed configuration holds no secret', () => {
+  const { written } = load(
+    with_({
+      systems:
+        '  shop: { protocol: postgres, listen: 127.0.0.1:6432, backend: { url: "postgres://b:in-url@127.0.0.1/shop", password: "${SHOP_PASSWORD}" } }',
+    }),
+  )
+  const text = JSON.stringify(redacted(written))
+  assert.ok(!text.includes('from the environment') && !text.includes('in-url'), text)
+  assert.ok(text.includes('127.0.0.1:6432'))
+})
+
+test('every problem is reported at once, with line, column and key', () => {
+  const found = problems(`systems:
+  shop:
+    protocol: postgres
+    listen: 127.0.0.1
+    backend: { url: "http://x/y", pasword: x }
+grants:
+  read: { system: shop, allow: [select on orders], metadata: all }
+issuers:
+  - { issuer: bulkhead, key: ./keys/issuer.pub.jwk }
+`)
+  assert.deepEqual(
+    found.map((problem) => problem.split(': ')[0]),
+    ['4:13 systems.shop.listen', '5:35 systems.shop.backend.pasword', '7:62 grants.read.metadata'],
+  )
+})
+
+const mistakes: readonly { readonly when: string; readonly text: () => string; readonly found: RegExp }[] = [
+  {
+    when: 'an allow line is wrong',
+    text: () => with_({ grants: '  read: { system: shop, allow: [selct on orders] }' }),
+    found: /grants\.read\.allow\[0\]: not an allow line/,
+  },
+  {
+    when: 'a grant names no system',
+    text: () => with_({ grants: '  read: { system: shpo, allow: [] }' }),
+    found: /grants\.read\.system: there is no system `shpo`/,
+  },
+  {
+    when: 'a variable is not set',
+    text: () =>
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 127.0.0.1:1, backend: { url: "postgres://b@127.0.0.1/shop", password: "${NOPE}" } }',
+      }),
+    found: /password: the environment variable `NOPE` is not set/,
+  },
+  {
+    when: 'a secret file is missing',
+    text: () =>
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 127.0.0.1:1, backend: { url: "postgres://b@127.0.0.1/shop", password: "${file:nope}" } }',
+      }),
+    found: /cannot read `nope`: ENOENT/,
+  },
+  {
+    when: 'the backend is of another protocol',
+    text: () =>
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 127.0.0.1:1, backend: { url: "mysql://b@127.0.0.1/shop" } }',
+      }),
+    found: /backend\.url: not an address of such a backend/,
+  },
+  {
+    when: 'the database is missing',
+    text: () =>
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 127.0.0.1:1, backend: { url: "postgres://b@127.0.0.1" } }',
+      }),
+    found: /the database is missing/,
+  },
+  {
+    when: 'a system has neither backend nor decoy',
+    text: () => with_({ systems: '  shop: { protocol: postgres, listen: 127.0.0.1:1 }' }),
+    found: /systems\.shop: the system has no backend/,
+  },
+  {
+    when: 'something is granted on a decoy',
+    text: () => with_({ systems: '  shop: { protocol: postgres, listen: 127.0.0.1:1, decoy: true }' }),
+    found: /is a decoy/,
+  },
+  {
+    when: 'tokens would cross a network in clear text',
+    text: () =>
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 0.0.0.0:6432, backend: { url: "postgres://b@127.0.0.1/shop" } }',
+      }),
+    found: /listen: tokens would cross a network in clear text/,
+  },
+  {
+    when: 'two systems listen on one port',
+    text: () =>
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 127.0.0.1:1, backend: { url: "postgres://b@127.0.0.1/shop" } }\n  two: { protocol: postgres, listen: 127.0.0.1:1, backend: { url: "postgres://b@127.0.0.1/shop" } }',
+      }),
+    found: /systems\.two\.listen: `shop` already listens/,
+  },
+  {
+    when: 'an issuer has neither key nor jwks',
+    text: () => with_({ issuers: '  - { issuer: bulkhead }' }),
+    found: /issuers\[0\]: an issuer has either `key` or `jwks`/,
+  },
+  {
+    when: 'a key set would be fetched in clear text',
+    text: () => with_({ issuers: '  - { issuer: a, jwks: "http://idp.example.com/jwks" }' }),
+    found: /not an https address/,
+  },
+  {
+    when: 'an issuer stands twice',
+    text: () =>
+      with_({
+        issuers:
+          '  - { issuer: a, key: ./keys/issuer.pub.jwk }\n  - { issuer: a, key: ./keys/issuer.pub.jwk }',
+      }),
+    found: /`a` stands twice/,
+  },
+  {
+    when: 'a duration has no unit',
+    text: () => with_({ rest: 'tokens: { clock_skew: 5 }' }),
+    found: /tokens\.clock_skew/,
+  },
+  { when: 'the YAML is broken', text: () => 'systems: [', found: /^1:/ },
+  { when: 'a key stands twice', text: () => `${with_()}\nissuers: []`, found: /Map keys must be unique/ },
+  { when: 'the file is empty', text: () => '', found: /1:1/ },
+]
+for (const { when, text, found } of mistakes) {
+  test(`when ${when}, it is said`, () => {
+    const all = problems(text())
+    assert.ok(
+      all.some((problem) => found.test(problem)),
+      all.join('\n'),
+    )
+  })
+}
+
+test('a wrong allow line is shown with a caret under the character', () => {
+  assert.throws(
+    () => load(with_({ grants: '  read: { system: shop, allow: ["select on orders where"] }' })),
+    (error) =>
+      error instanceof ConfigError &&
+      error.message.includes('select on orders where\n                     ^ `where` is not expected'),
+  )
+})
+
+test('a missing file is said with the mend', () => {
+  assert.throws(
+    () => loadConfig(join(folder, 'nothing.yaml'), { environment, secrets: 'required' }),
+    (error) =>
+      error instanceof ConfigError && /there is no such file[\s\S]*bulkhead init/.test(error.message),
+  )
+})

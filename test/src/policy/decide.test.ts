@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Access } from '../../../protocols/access.ts'
+import type { Analysis } from '../../../protocols/analysis.ts'
+import type { Matcher } from '../../../src/grants/grant.ts'
+import { type Decider, decide } from '../../../src/policy/decide.ts'
+import { denialOf } from '../../../src/policy/words.ts'
+
+const readOrders: Access = {
+  kind: 'relation',
+  action: 'select',
+  schema: 'public',
+  name: 'orders',
+  columns: undefined,
+}
+const deleteOrders: Access = { ...readOrders, action: 'delete' }
+const readTypes: Access = { kind: 'metadata', level: 'driver', name: 'pg_catalog.pg_type' }
+const readColumns: Access = { kind: 'metadata', level: 'introspect', name: 'information_schema.columns' }
+
+/** Covers the given accesses by the line of the same index. */
+const covering = (...accesses: Access[]): Matcher => ({
+  covering: (access) => (accesses.includes(access) ? [accesses.indexOf(access)] : undefined),
+})
+const decider: Decider = { matcher: covering(readOrders), ceiling: undefined, metadata: 'driver' }
+
+const needs = (...accesses: Access[]): Analysis => ({ outcome: 'accesses', action: 'select', accesses })
+
+const cases: readonly {
+  readonly when: string
+  readonly decider?: Decider
+  readonly analysis: Analysis
+  readonly outcome: string
+}[] = [
+  { when: 'every access is granted', analysis: needs(readOrders), outcome: 'allowed' },
+  { when: 'nothing is needed', analysis: needs(), outcome: 'allowed' },
+  { when: 'one of two is not granted', analysis: needs(readOrders, deleteOrders), outcome: 'not_granted' },
+  { when: 'driver metadata is read under `driver`', analysis: needs(readTypes), outcome: 'allowed' },
+  { when: 'schema metadata is read under `driver`', analysis: needs(readColumns), outcome: 'not_granted' },
+  {
+    when: 'schema metadata is read under `introspect`',
+    decider: { ...decider, metadata: 'introspect' },
+    analysis: needs(readColumns),
+    outcome: 'allowed',
+  },
+  {
+    when: 'driver metadata is read under `none`',
+    decider: { ...decider, metadata: 'none' },
+    analysis: needs(readTypes),
+    outcome: 'not_granted',
+  },
+  {
+    when: 'the grant exceeds the ceiling',
+    decider: { ...decider, ceiling: covering(deleteOrders) },
+    analysis: needs(readOrders),
+    outcome: 'not_granted',
+  },
+  {
+    when: 'grant and ceiling both cover it',
+    decider: { ...decider, ceiling: covering(readOrders) },
+    analysis: needs(readOrders),
+    outcome: 'allowed',
+  },
+  {
+    when: 'it is not understood',
+    analysis: { outcome: 'not_understood', action: 'unknown', why: 'x' },
+    outcome: 'not_understood',
+  },
+  {
+    when: 'an object is unknown, although granted',
+    analysis: { outcome: 'unknown_object', action: 'select', why: 'x', accesses: [readOrders] },
+    outcome: 'unknown_object',
+  },
+  {
+    when: 'the readers disagree',
+    analysis: { outcome: 'readers_disagree', action: 'select', why: 'x' },
+    outcome: 'readers_disagree',
+  },
+  {
+    when: 'no grant can allow it',
+    analysis: { outcome: 'forbidden', action: 'select', why: 'x' },
+    outcome: 'forbidden',
+  },
+  {
+    when: 'it is a hop',
+    analysis: { outcome: 'hop', action: 'session', hop: 'file_reach', why: 'x' },
+    outcome: 'hop',
+  },
+]
+for (const { when, decider: given = decider, analysis, outcome } of cases) {
+  test(`${when}: ${outcome}`, () => {
+    const verdict = decide(given, analysis)
+    assert.equal(verdict.allowed ? 'allowed' : verdict.reason, outcome)
+  })
+}
+
+test('a grant of nothing denies everything that needs something', () => {
+  const nothing: Decider = { matcher: covering(), ceiling: undefined, metadata: 'none' }
+  assert.equal(decide(nothing, needs(readOrders)).allowed, false)
+})
+
+test('a denial names what is missing and shows the lines nearest to it', () => {
+  const verdict = decide(decider, needs(readOrders, deleteOrders))
+  assert.ok(!verdict.allowed)
+  const { message, hint } = denialOf(verdict, ['insert on tickets', 'select on orders'])
+  assert.equal(message, 'the grant does not allow: delete on public.orders')
+  assert.match(hint ?? '', /^this grant allows: select on orders; insert on tickets/)
+})
+
+test('a denial of a hop names its kind', () => {
+  const verdict = decide(decider, {
+    outcome: 'hop',
+    action: 'session',
+    hop: 'identity_switch',
+    why: 'SET ROLE',
+  })
+  assert.ok(!verdict.allowed)
+  assert.match(denialOf(verdict, []).message, /leaves the granted system \(identity_switch\): SET ROLE/)
+})
