@@ -1,0 +1,23 @@
+/** MySQL and MariaDB: the one door into this folder. */
+import type { AgentLogin, AgentLoginOptions } from '../login.ts'
+import type { Protocol } from '../protocol.ts'
+import { MysqlAgentLogin } from './agent-login.ts'
+import type { MysqlAnalyser } from './analyser.ts'
+
+export { MysqlAnalyser } from './analyser.ts'
+export {
+  type MysqlCatalog,
+  type MysqlFlavour,
+  type MysqlRelation,
+  offlineCatalog,
+  pinnedSqlMode,
+  versionNumberOf,
+} from './catalog.ts'
+
+export const mysql: Protocol<MysqlAnalyser> = {
+  name: 'mysql',
+  portDefault: 3306,
+  agentLogin(options: AgentLoginOptions<MysqlAnalyser>): AgentLogin {
+    return new MysqlAgentLogin(options)
+  },
+}

@@ -1,0 +1,418 @@
+/**
+ * A session after login: commands of the client in, replies of the backend out.
+ *
+ * MySQL answers one command at a time, so one command at a time goes to the backend; a client that sends more waits
+ * in its inbox. Nothing is in flight when a statement is judged, so a refusal is an ERR packet made here, in its
+ * place by itself.
+ *
+ *     client inbox ─▶ command ─▶ Statement ─▶ relay() │ reject() ─▶ transfer of its packets ─▶ reply ─▶ next command
+ *
+ * Statements to be analysed are bounded and held whole; parameters of any size are judged by their first bytes and
+ * then flow through.
+ */
+import type { Analysis } from '../analysis.ts'
+import { ProtocolError } from '../errors.ts'
+import type { Inbox } from '../inbox.ts'
+import type { Live } from '../login.ts'
+import { Outbox } from '../outbox.ts'
+import type { Completion, Denial, EndCause, Session, Statement } from '../session.ts'
+import type { MysqlAnalyser } from './analyser.ts'
+import { type Capabilities, CLIENT } from './capabilities.ts'
+import { readCommand } from './client-command.ts'
+import { analyseCommand, type CommandReading, type JudgedCommand } from './command-analysis.ts'
+import { COM } from './commands.ts'
+import { denialError, endError, errorPacket, type MysqlError } from './errors.ts'
+import { HEADER_BYTES, packet } from './frames.ts'
+import { objectionToChange, objectionToStatus, widenTracking } from './pin.ts'
+import { type ReplyKind, ReplyReader } from './replies.ts'
+import { KnownText, PreparedStatements } from './statements.ts'
+import { STATUS, type StateChange } from './status.ts'
+import { Transfer } from './transfer.ts'
+
+/** Commands of a client that wait behind a running one are read up to this size. */
+const AHEAD_BYTES_MAX = 64 << 10
+/** An error that a server sends of its own accord is a short sentence. */
+const UNSOLICITED_BYTES_MAX = 4096
+
+export type MysqlSessionParts = {
+  readonly analyser: MysqlAnalyser
+  readonly knowledge: Live<MysqlAnalyser | undefined>
+  readonly client: Capabilities
+  readonly user: string
+  /** Status flags of the login. */
+  readonly status: number
+  /** The statement that pins the session anew. */
+  readonly pin: string
+  readonly clientInbox: Inbox
+  readonly serverInbox: Inbox
+  /** The packet that tells the client that its login is done. */
+  readonly welcome: Buffer
+}
+
+/** A statement that waits to be judged. */
+type Pending = {
+  readonly command: JudgedCommand
+  readonly statement: Statement
+  readonly reading: CommandReading
+  readonly analyser: MysqlAnalyser
+}
+
+export class MysqlSession implements Session {
+  readonly #parts: MysqlSessionParts
+  readonly #client = new Outbox()
+  readonly #server = new Outbox()
+  /** Replies to our own statements, which no one reads. */
+  readonly #unread = new Outbox()
+  readonly #reply: ReplyReader
+  readonly #prepared = new PreparedStatements()
+  readonly #completions: Completion[] = []
+  readonly #ignoreSpace: boolean
+  readonly #mariadb: boolean
+  /** Our own statements that must succeed before the next command of the client. */
+  readonly #owed: string[] = []
+  /** At most one of these two is set: a command waits to be judged, or a judged one runs. */
+  #pending: Pending | undefined
+  #running: Pending | undefined
+  /** The packets of a judged command that have not all moved yet. */
+  #transfer: Transfer | undefined
+  #refusal: MysqlError | undefined
+  #ownRunning = false
+  #statements = 0
+  #inTransaction: boolean
+  #serverSaidGoodbye = false
+  #ended = false
+  finished = false
+
+  constructor(parts: MysqlSessionParts) {
+    this.#parts = parts
+    this.#inTransaction = (parts.status & STATUS.IN_TRANSACTION) !== 0
+    const { flags } = parts.client
+    this.#ignoreSpace = (flags & CLIENT.IGNORE_SPACE) !== 0
+    this.#mariadb = parts.analyser.catalog.flavour === 'mariadb'
+    this.#reply = new ReplyReader(
+      {
+        deprecateEof: (flags & CLIENT.DEPRECATE_EOF) !== 0,
+        clientTracksSession: (flags & CLIENT.SESSION_TRACK) !== 0,
+      },
+      { status: (status, changes) => this.#watch(status, changes) },
+    )
+    this.#client.push(parts.welcome)
+  }
+
+  fromClient(chunk: Buffer): void {
+    this.#parts.clientInbox.push(chunk)
+    this.#move()
+  }
+
+  fromServer(chunk: Buffer): void {
+    this.#parts.serverInbox.push(chunk)
+    this.#receive()
+  }
+
+  takeForServer(): readonly Buffer[] {
+    return this.#server.take()
+  }
+
+  takeForClient(): readonly Buffer[] {
+    return this.#client.take()
+  }
+
+  completion(): Completion | undefined {
+    return this.#completions.shift()
+  }
+
+  get clientIsAhead(): boolean {
+    return (this.#busy || this.#pending !== undefined) && this.#parts.clientInbox.length > AHEAD_BYTES_MAX
+  }
+
+  get idle(): boolean {
+    return !this.#busy && this.#pending === undefined && !this.#inTransaction
+  }
+
+  get #busy(): boolean {
+    return this.#transfer !== undefined || this.#running !== undefined || this.#ownRunning
+  }
+
+  next(): Statement | undefined {
+    if (this.#busy || this.finished || this.#ended) return undefined
+    const analyser = this.#analyser()
+    const pending = this.#pending
+    if (pending !== undefined) {
+      if (pending.analyser === analyser) return pending.statement
+      return this.#pend(pending.command, pending.statement.id, analyser)
+    }
+    const context = { prepared: this.#prepared, mariadb: this.#mariadb }
+    const command = readCommand(this.#parts.clientInbox, context)
+    if (command === undefined) return undefined
+    if (command.kind === 'quit') {
+      this.#goodbye()
+      this.finished = true
+      return undefined
+    }
+    this.#statements += 1
+    return this.#pend(command, this.#statements, analyser)
+  }
+
+  #pend(command: JudgedCommand, id: number, analyser: MysqlAnalyser): Statement {
+    const session = { prepared: this.#prepared, ignoreSpace: this.#ignoreSpace }
+    const reading = analyseCommand(command, analyser, session)
+    const analysis = this.#isOfThisServer(analyser) ? reading.analysis : OTHER_SERVER
+    const statement = { id, text: reading.text, analysis }
+    this.#pending = { command, statement, reading, analyser }
+    return statement
+  }
+
+  /** What is known now; while the control connection has never known more, what was known at the login. */
+  #analyser(): MysqlAnalyser {
+    return this.#parts.knowledge.current ?? this.#parts.analyser
+  }
+
+  /** A catalog of another server than the one that this session talks to reads statements by other rules. */
+  #isOfThisServer(analyser: MysqlAnalyser): boolean {
+    const now = analyser.catalog
+    const then = this.#parts.analyser.catalog
+    return (
+      now === then ||
+      (now.serverVersion === then.serverVersion &&
+        now.lowerCaseTableNames === then.lowerCaseTableNames &&
+        now.database === then.database)
+    )
+  }
+
+  relay(): void {
+    const pending = this.#takePending()
+    const { command, statement, reading } = pending
+    // INVARIANT: only what is understood leaves. The caller's verdict says the same; this is the second lock.
+    if (statement.analysis.outcome !== 'accesses') throw new Error('relay() of what is not understood')
+    this.#forgetNames(reading, statement.analysis)
+    this.#running = pending
+    if (reading.forward === undefined) {
+      this.#transfer = new Transfer('server', headOf(command))
+    } else {
+      const code = command.kind === 'prepare' ? COM.STMT_PREPARE : COM.QUERY
+      this.#server.push(packet(0, Buffer.of(code), reading.forward))
+      this.#transfer = new Transfer('nowhere', undefined)
+    }
+    this.#move()
+  }
+
+  reject(denial: Denial): void {
+    const { command, statement } = this.#takePending()
+    if (command.kind === 'prepare') this.#prepared.forgetLast()
+    const own = command.kind === 'refused' ? command.error : undefined
+    this.#refusal = isAnswered(command)
+      ? denialError(denial, statement.analysis, this.#parts.user, own)
+      : undefined
+    this.#transfer = new Transfer('nowhere', undefined)
+    this.#move()
+  }
+
+  #takePending(): Pending {
+    const pending = this.#pending
+    if (pending === undefined) throw new Error('no statement to answer')
+    this.#pending = undefined
+    return pending
+  }
+
+  /** Forgets names of SQL-level prepared statements that this statement may give another meaning. */
+  #forgetNames(reading: CommandReading, analysis: Analysis): void {
+    for (const use of reading.uses) {
+      if (use.kind !== 'execute') this.#prepared.removeName(use.name)
+    }
+    const callsRoutine =
+      analysis.outcome === 'accesses' && analysis.accesses.some((access) => access.kind === 'routine')
+    if (callsRoutine) this.#prepared.clearNames()
+  }
+
+  /** Moves what has arrived of a judged command, and begins what follows it. */
+  #move(): void {
+    const transfer = this.#transfer
+    if (transfer === undefined || !transfer.move(this.#parts.clientInbox, this.#server)) return
+    this.#transfer = undefined
+    if (this.#running === undefined) {
+      if (this.#refusal !== undefined) this.#client.push(errorPacket(transfer.sequence, this.#refusal))
+      this.#refusal = undefined
+      return
+    }
+    const kind = replyOf(this.#running.command)
+    if (kind === undefined) {
+      this.#complete(this.#running, { rows: 0, bytes: 0, error: undefined })
+      return
+    }
+    this.#reply.begin(kind, transfer.sequence)
+    this.#receive()
+  }
+
+  /** Reads the reply that is awaited. */
+  #receive(): void {
+    const { serverInbox } = this.#parts
+    while (serverInbox.length > 0) {
+      if (this.#reply.running) {
+        if (!this.#reply.read(serverInbox, this.#ownRunning ? this.#unread : this.#client)) return
+        this.#replied()
+      } else if (this.#transfer === undefined) {
+        this.#unsolicited()
+        return
+      } else {
+        // A server that answers before it has read the whole command: the answer is read after the command.
+        return
+      }
+    }
+  }
+
+  #replied(): void {
+    if (this.#ownRunning) {
+      this.#ownRunning = false
+      this.#unread.take()
+      if (this.#reply.error !== undefined) {
+        throw new ProtocolError(
+          'mysql',
+          'server',
+          `the session could not be pinned: ${this.#reply.errorMessage}`,
+        )
+      }
+    } else if (this.#running !== undefined) {
+      const { rows, bytes, error } = this.#reply
+      const running = this.#running
+      if (error === undefined) this.#succeeded(running)
+      else if (running.command.kind === 'prepare') this.#prepared.forgetLast()
+      this.#complete(running, { rows, bytes, error: error === undefined ? undefined : String(error) })
+    }
+    this.#runOwed()
+  }
+
+  #complete(running: Pending, ended: Omit<Completion, 'statementId'>): void {
+    const { command, statement } = running
+    // COM_STMT_CLOSE has no reply: sent is done.
+    if (command.kind === 'close') this.#prepared.remove(command.statement.id)
+    this.#completions.push({ statementId: statement.id, ...ended })
+    this.#running = undefined
+  }
+
+  /** What a command has changed on the server is now so here. */
+  #succeeded(running: Pending): void {
+    const { command, reading, analyser } = running
+    const { prepared } = this.#reply
+    if (command.kind === 'prepare' && prepared !== undefined) {
+      const known = this.#known(command.text, analyser)
+      this.#prepared.add({ id: prepared.id, known, sent: known.reading(analyser).forward })
+    } else if (command.kind === 'query') {
+      for (const use of reading.uses) {
+        if (use.kind === 'prepare') this.#prepared.setName(use.name, this.#known(command.text, analyser))
+      }
+    } else if (command.kind === 'reset_connection') {
+      this.#prepared.clear()
+      this.#owed.push(this.#parts.pin)
+    }
+  }
+
+  #known(text: Buffer, analyser: MysqlAnalyser): KnownText {
+    // A copy: the text is a view into a read of the socket, which may be much larger.
+    return new KnownText(Buffer.from(text), this.#ignoreSpace, analyser)
+  }
+
+  /** Sends the next statement of our own, before any of the client's. */
+  #runOwed(): void {
+    const text = this.#owed.shift()
+    if (text === undefined) return
+    this.#server.push(packet(0, Buffer.of(COM.QUERY), Buffer.from(text)))
+    this.#reply.begin('ok', 1)
+    this.#ownRunning = true
+  }
+
+  /** Looks at each status that the server reports, before the client sees it. */
+  #watch(status: number, changes: readonly StateChange[]): void {
+    this.#inTransaction = (status & STATUS.IN_TRANSACTION) !== 0
+    const objection = objectionToStatus(status)
+    if (objection !== undefined) throw new ProtocolError('mysql', 'server', objection)
+    const { database } = this.#parts.analyser.catalog
+    for (const change of changes) {
+      const found = objectionToChange(change, database)
+      if (found !== undefined)
+        throw new ProtocolError('mysql', 'server', `the pinned session changed: ${found}`)
+      if (change.kind === 'variable' && change.name === 'session_track_system_variables') {
+        const wider = widenTracking(change.value)
+        if (wider !== undefined) this.#owed.push(wider)
+      }
+    }
+  }
+
+  /** A server says something between commands only to say goodbye: shutdown, idle for too long, killed. */
+  #unsolicited(): void {
+    const { serverInbox } = this.#parts
+    if (serverInbox.length < HEADER_BYTES + 1) return
+    const length = serverInbox.buffer.readUIntLE(serverInbox.start, 3)
+    const isError = serverInbox.buffer.readUInt8(serverInbox.start + HEADER_BYTES) === 0xff
+    if (!isError || length > UNSOLICITED_BYTES_MAX || this.#serverSaidGoodbye) {
+      throw new ProtocolError('mysql', 'server', 'a reply to no command')
+    }
+    if (serverInbox.length < HEADER_BYTES + length) return
+    serverInbox.skip(HEADER_BYTES)
+    this.#client.push(packet(this.#clientWaits ? 1 : 0, serverInbox.take(length)))
+    this.#serverSaidGoodbye = true
+  }
+
+  /** Whether the client has sent something of a command and so awaits a reply. */
+  get #clientWaits(): boolean {
+    return this.#pending !== undefined || this.#parts.clientInbox.length > 0
+  }
+
+  end(cause: EndCause): void {
+    if (this.#ended) return
+    this.#ended = true
+    const sequence = this.#sequenceOfEnd()
+    if (sequence !== undefined && !this.finished && !this.#serverSaidGoodbye) {
+      this.#client.push(errorPacket(sequence, endError(cause)))
+    }
+    if (!this.#busy) this.#goodbye()
+  }
+
+  /** The sequence id of a last error to the client; `undefined` inside a packet, where nothing can be said. */
+  #sequenceOfEnd(): number | undefined {
+    if (this.#transfer !== undefined) return this.#transfer.sequence
+    if (this.#running !== undefined) return this.#reply.atBoundary ? this.#reply.nextSequence : undefined
+    return this.#clientWaits ? 1 : 0
+  }
+
+  #goodbye(): void {
+    if (this.finished) return
+    this.#server.push(packet(0, Buffer.of(COM.QUIT)))
+  }
+}
+
+const OTHER_SERVER: Analysis = {
+  outcome: 'forbidden',
+  action: 'unknown',
+  why: 'the backend has become another server since this session began: connect again',
+}
+
+/** COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE have no reply. */
+function isAnswered(command: JudgedCommand): boolean {
+  if (command.kind === 'refused') return command.answered
+  return replyOf(command) !== undefined
+}
+
+function replyOf(command: JudgedCommand): ReplyKind | undefined {
+  switch (command.kind) {
+    case 'query':
+      return 'result'
+    case 'prepare':
+      return 'prepare'
+    case 'execute':
+      return command.cursor ? 'cursor' : 'result'
+    case 'fetch':
+      return 'rows'
+    case 'field_list':
+      return 'definitions'
+    case 'long_data':
+    case 'close':
+      return undefined
+    default:
+      return 'ok'
+  }
+}
+
+/** The first bytes of the packet where they are not to be sent as they came. */
+function headOf(command: JudgedCommand): Buffer | undefined {
+  return 'head' in command ? command.head : undefined
+}
