@@ -14,7 +14,12 @@ export type DebianPackages = {
   readonly packages: readonly string[]
   /** The programs to make callable, of those packages. */
   readonly programs: readonly string[]
+  /** Environment variables that those programs need: folders of the packages, by the end of their path. */
+  readonly folders?: Readonly<Record<string, string>>
 }
+
+/** Goes up when what is unpacked here changes shape, so that an older cache is not taken for a newer one. */
+const SHAPE = 2
 
 /** The folder that holds `bin/` and `usr/`, unpacked now or by an earlier run. Throws when it cannot be had. */
 export async function unpackPackages(
@@ -22,7 +27,7 @@ export async function unpackPackages(
   wanted: DebianPackages,
   progress: (line: string) => void,
 ): Promise<string> {
-  const folder = join(cache, `debian-${wanted.name}`)
+  const folder = join(cache, `debian-${wanted.name}-${SHAPE}`)
   if (existsSync(folder)) return folder
   if (!existsSync('/usr/bin/apt-get')) throw new Error('this is not a Debian or Ubuntu system')
   progress(`fetching ${wanted.packages.join(', ')} from Debian`)
@@ -34,7 +39,7 @@ export async function unpackPackages(
     for (const archive of await downloadPackages(workshop, wanted.packages)) {
       await runAs(undefined, 'dpkg', ['-x', archive, tree], ENVIRONMENT)
     }
-    writeScripts(tree, wanted.programs)
+    writeScripts(tree, wanted)
     await runAs(undefined, 'chmod', ['755', tree], ENVIRONMENT)
     try {
       renameSync(tree, folder)
@@ -114,7 +119,7 @@ function apt(workshop: string, args: readonly string[], folder: string): Promise
  * `bin/<program>` for each program found. Where the packages brought their own C library, the program is started by
  * that library's loader, because the two must be of one version.
  */
-function writeScripts(tree: string, programs: readonly string[]): void {
+function writeScripts(tree: string, { programs, folders = {} }: DebianPackages): void {
   const libraryFolders = ['usr/lib', 'lib'].flatMap((parent) =>
     list(join(tree, parent))
       .filter((name) => name.includes('-linux-'))
@@ -124,16 +129,23 @@ function writeScripts(tree: string, programs: readonly string[]): void {
   const loader = libraryFolders
     .flatMap((folder) => list(folder.replace('$root', tree)).map((name) => `${folder}/${name}`))
     .find((path) => /^ld-linux.*\.so\.\d$/.test(basename(path)))
+  const postgres = list(join(tree, 'usr/lib/postgresql')).map((major) => `usr/lib/postgresql/${major}/bin`)
+  const places = ['usr/bin', 'usr/sbin', ...postgres]
+  const variables = Object.entries(folders).flatMap(([name, end]) =>
+    libraryFolders
+      .filter((folder) => existsSync(join(folder.replace('$root', tree), end)))
+      .map((folder) => `${name}="${folder}/${end}"\nexport ${name}\n`),
+  )
   mkdirSync(join(tree, 'bin'), { recursive: true })
   for (const program of programs) {
-    const place = ['usr/bin', 'usr/sbin'].find((folder) => list(join(tree, folder)).includes(program))
+    const place = places.find((folder) => list(join(tree, folder)).includes(program))
     if (place === undefined) continue
     const path = `"$root/${place}/${program}"`
     const start =
       loader === undefined
         ? `LD_LIBRARY_PATH="${libraries}\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" exec ${path} "$@"`
         : `exec "${loader}" --library-path "${libraries}" --argv0 ${program} ${path} "$@"`
-    const script = `#!/bin/sh\nroot=$(cd "$(dirname "$0")/.." && pwd)\n${start}\n`
+    const script = `#!/bin/sh\nroot=$(cd "$(dirname "$0")/.." && pwd)\n${variables.join('')}${start}\n`
     writeFileSync(join(tree, 'bin', program), script, { mode: 0o755 })
   }
 }

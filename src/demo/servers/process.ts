@@ -134,12 +134,26 @@ function lastLines(log: number): string {
 
 /** A loopback port that was free a moment ago. */
 export async function freePort(): Promise<number> {
+  const port = await bind(0)
+  if (port === undefined) throw new Error('no loopback port could be bound')
+  return port
+}
+
+/** Whether a loopback port was free a moment ago. */
+export async function isFree(port: number): Promise<boolean> {
+  return (await bind(port)) !== undefined
+}
+
+async function bind(port: number): Promise<number | undefined> {
   const probe = createServer()
-  probe.listen(0, '127.0.0.1')
-  await once(probe, 'listening')
+  try {
+    probe.listen(port, '127.0.0.1')
+    await once(probe, 'listening')
+  } catch {
+    return undefined
+  }
   const address = probe.address()
   probe.close()
   await once(probe, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no loopback port could be bound')
-  return address.port
+  return address === null || typeof address === 'string' ? undefined : address.port
 }

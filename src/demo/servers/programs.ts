@@ -6,7 +6,7 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type Account, runAs } from './account.ts'
 import { cacheFolder } from './cache.ts'
-import { unpackPackages } from './debian.ts'
+import { type DebianPackages, unpackPackages } from './debian.ts'
 import { embeddedPostgres } from './embedded-postgres.ts'
 import { type ServerKind, ServerUnavailable } from './server.ts'
 
@@ -86,6 +86,8 @@ export async function findMariadb(account: Account | undefined, progress: Progre
     name: 'mariadb',
     packages: ['mariadb-server-core', 'mariadb-client-core'],
     programs: ['mariadbd', 'mariadb', 'mysql', 'mariadb-dump'],
+    // Its client looks for the login methods of MySQL 8 where the package would have been installed.
+    folders: { MARIADB_PLUGIN_DIR: 'libmariadb3/plugin' },
   }
   return unlessUnavailable('mariadb', () => fromDebian(account, wanted, progress))
 }
@@ -107,13 +109,26 @@ export async function findRedis(account: Account | undefined, progress: Progress
   return unlessUnavailable('redis', () => fromDebian(account, wanted, progress))
 }
 
+/** Folder with `psql`, which npm's PostgreSQL lacks; `undefined` where it can neither be found nor fetched. */
+export async function findPsql(
+  account: Account | undefined,
+  progress: Progress,
+): Promise<string | undefined> {
+  const found = folderOf('psql')
+  if (found !== undefined) return found
+  try {
+    const wanted = { name: 'psql', packages: ['postgresql-client'], programs: ['psql'] }
+    const folder = join(await unpackPackages(cacheFolder(account), wanted, progress), 'bin')
+    await versionOf(join(folder, 'psql'))
+    return folder
+  } catch {
+    return undefined
+  }
+}
+
 async function fromDebian(
   account: Account | undefined,
-  wanted: {
-    readonly name: string
-    readonly packages: readonly string[]
-    readonly programs: readonly string[]
-  },
+  wanted: DebianPackages,
   progress: Progress,
 ): Promise<Programs> {
   const root = await unpackPackages(cacheFolder(account), wanted, progress)

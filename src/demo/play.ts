@@ -1,0 +1,145 @@
+/** Plays the script against the gateway and holds every answer, metric and record against what was expected. */
+import { readFileSync } from 'node:fs'
+import {
+  type Agent,
+  connectMysql,
+  connectPostgres,
+  connectRedis,
+  type Door,
+  type Outcome,
+  outcomeOf,
+} from './agents.ts'
+import { SYSTEMS, type SystemName } from './configuration.ts'
+import { type Expectation, LOGIN_REFUSED, SCRIPT } from './script.ts'
+import { print, printAttempt, printHeading } from './terminal.ts'
+
+export type Tally = {
+  attempts: number
+  unexpected: number
+  /** Hops made, by kind. */
+  readonly hops: Map<string, number>
+}
+
+const CONNECT: Readonly<Record<Door['system'], (door: Door) => Promise<Agent>>> = {
+  shop: connectPostgres,
+  crm: connectMysql,
+  carts: connectRedis,
+  payroll: connectPostgres,
+}
+
+/** One agent's script on the system of its token. */
+export async function playScript(
+  system: SystemName,
+  door: Door,
+  detail: string,
+  tally: Tally,
+): Promise<void> {
+  printHeading(system, `${detail}, run ${door.run}`)
+  let agent: Agent
+  try {
+    agent = await CONNECT[system](door)
+  } catch (error) {
+    judge('login', `as ${door.run}`, outcomeOf(error), 'allowed', tally)
+    return
+  }
+  for (const { what, statement, values = [], expect, hop } of SCRIPT[system]) {
+    const outcome = await agent.attempt(statement, values)
+    judge(
+      what,
+      values.length === 0 ? statement : `${statement}   [${values.join(', ')}]`,
+      outcome,
+      expect,
+      tally,
+    )
+    if (hop !== undefined) countHop(hop, tally)
+  }
+  await agent.close()
+}
+
+/** Each token at each system that it is not for, and one at the decoy. */
+export async function playHops(
+  doors: Readonly<Record<SystemName, Door>>,
+  decoy: Door,
+  tally: Tally,
+): Promise<void> {
+  printHeading('hops', 'each token at every other system, with that system’s own driver')
+  for (const from of SYSTEMS) {
+    for (const to of SYSTEMS) {
+      if (from === to) continue
+      const { run, token } = doors[from]
+      await hop({ ...doors[to], run, token }, from, tally)
+      countHop('wrong_system', tally)
+    }
+  }
+  await hop(decoy, 'shop', tally)
+  countHop('decoy', tally)
+}
+
+async function hop(door: Door, from: SystemName, tally: Tally): Promise<void> {
+  const statement = `log in to ${door.system} as ${door.run}`
+  const expect = { refused: LOGIN_REFUSED[door.system] }
+  try {
+    const agent = await CONNECT[door.system](door)
+    await agent.close()
+    judge(`${from} → ${door.system}`, statement, { ok: true, shown: 'logged in' }, expect, tally)
+  } catch (error) {
+    judge(`${from} → ${door.system}`, statement, outcomeOf(error), expect, tally)
+  }
+}
+
+function judge(what: string, statement: string, outcome: Outcome, expect: Expectation, tally: Tally): void {
+  const asExpected = expect === 'allowed' ? outcome.ok : !outcome.ok && outcome.code === expect.refused
+  tally.attempts += 1
+  if (!asExpected) tally.unexpected += 1
+  printAttempt(what, statement, outcome, asExpected)
+}
+
+function countHop(kind: string, tally: Tally): void {
+  tally.hops.set(kind, (tally.hops.get(kind) ?? 0) + 1)
+}
+
+/** Every hop made must stand in the metrics and in the audit log, and no other. */
+export async function checkRecords(
+  places: { readonly metrics: string; readonly audit: string },
+  tally: Tally,
+): Promise<void> {
+  printHeading('records', 'what an operator sees of it')
+  const made = inWords(tally.hops)
+  const counted = hopsInMetrics(await (await fetch(places.metrics)).text())
+  const records = readFileSync(places.audit, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  const recorded = new Map<string, number>()
+  for (const { event, kind } of records) {
+    if (event === 'hop') recorded.set(String(kind), (recorded.get(String(kind)) ?? 0) + 1)
+  }
+  for (const [what, hops] of [
+    ['metrics', counted],
+    ['audit log', recorded],
+  ] as const) {
+    const shown = inWords(hops)
+    const outcome: Outcome = { ok: true, shown }
+    tally.attempts += 1
+    if (shown !== made) tally.unexpected += 1
+    printAttempt(what, 'hops by kind', outcome, shown === made)
+  }
+  const last = records.findLast(({ event }) => event === 'hop')
+  if (last !== undefined) print(`\n${JSON.stringify(last, undefined, 1).replaceAll(/\n\s*/g, ' ')}`)
+}
+
+function hopsInMetrics(text: string): Map<string, number> {
+  const hops = new Map<string, number>()
+  for (const [, labels = '', value] of text.matchAll(/^bulkhead_hop_attempts_total\{(.*)\} (\S+)$/gm)) {
+    const kind = /kind="([^"]*)"/.exec(labels)?.[1] ?? ''
+    if (Number(value) > 0) hops.set(kind, (hops.get(kind) ?? 0) + Number(value))
+  }
+  return hops
+}
+
+function inWords(hops: ReadonlyMap<string, number>): string {
+  return [...hops]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([kind, count]) => `${kind} ${count}`)
+    .join(', ')
+}

@@ -1,0 +1,62 @@
+/** How the demo looks: aligned columns, wrapped to the terminal, in colour where there is one. */
+import colors from 'picocolors'
+import type { Outcome } from './agents.ts'
+
+/** Narrower than most terminals, for where the width is not known. */
+const WIDTH_DEFAULT = 110
+const WHAT_WIDTH = 15
+const INDENT = ' '.repeat(4 + WHAT_WIDTH)
+
+const paint = colors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR'])
+
+export function print(line = ''): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Something is being done that takes a while. */
+export function printProgress(line: string): void {
+  print(paint.dim(`… ${line}`))
+}
+
+export function printHeading(title: string, detail: string): void {
+  print(`\n${paint.bold(title)}  ${paint.dim(detail)}`)
+}
+
+/** One attempt: what was tried, and below it what came back. */
+export function printAttempt(what: string, statement: string, outcome: Outcome, asExpected: boolean): void {
+  const mark = !asExpected ? paint.red('✗') : outcome.ok ? paint.green('✓') : paint.yellow('■')
+  const [first = '', ...rest] = wrap(statement)
+  print(`  ${mark} ${paint.dim(what.padEnd(WHAT_WIDTH))}${first}`)
+  for (const line of rest) print(`${INDENT}${line}`)
+  if (outcome.ok) {
+    for (const line of wrap(outcome.shown)) print(`${INDENT}${paint.green(line)}`)
+  } else {
+    for (const line of wrap(`${outcome.code} ${outcome.message}`)) print(`${INDENT}${paint.yellow(line)}`)
+    if (outcome.hint !== undefined)
+      for (const line of wrap(outcome.hint)) print(`${INDENT}${paint.dim(line)}`)
+  }
+  if (!asExpected) print(`${INDENT}${paint.red('this is not what was expected')}`)
+}
+
+/** Lines to copy stand at the left edge, unwrapped. */
+export function printCommand(comment: string, command: string): void {
+  print(paint.dim(`# ${comment}`))
+  print(command)
+}
+
+export function printVerdict(text: string, good: boolean): void {
+  print(good ? paint.green(text) : paint.red(text))
+}
+
+function wrap(text: string): string[] {
+  const width = Math.max(40, (process.stdout.columns ?? WIDTH_DEFAULT) - INDENT.length - 1)
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(/\s+/)) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
