@@ -56,7 +56,7 @@ const IMPURE: readonly RegExp[] = [
   /\brandomBytes\b/,
   /\bset(?:Timeout|Interval|Immediate)\b/,
   /\bqueueMicrotask\b/,
-  /\bawait\b/,
+  /(?<!#)\bawait\b/,
   /\bnew Promise\b/,
   /\bperformance\./,
 ]
