@@ -8,6 +8,8 @@ export type Statement = {
   /** As the client sent it, for the record. Redis: quoted words. Never sent anywhere. */
   readonly text: string
   readonly analysis: Analysis
+  /** True where the client only has it prepared: what runs it later is a statement of its own, judged again. */
+  readonly prepares?: boolean
 }
 
 /** Why a statement is refused; a closed list, because it is a metric label and an audit field. */

@@ -1,0 +1,451 @@
+import type { Analysis, NativeError } from '../analysis.ts'
+import type { Completion, Denial } from '../session.ts'
+import type { NameUse, Reading } from './analyser.ts'
+
+/**
+ * What is in flight and what is prepared.
+ *
+ * The server answers messages in the order in which they came, so a queue of what was sent says what an answer
+ * belongs to. A failed message of the extended protocol makes the server skip all that follows up to the next
+ * Sync: those entries are dropped, unanswered.
+ *
+ *     sent ─▶ [P s1][B][E][S] [P ""][B][E][S] ─▶ answered from the left
+ *             \___ batch 1 __/ \__ batch 2 __/
+ *
+ * Names come to exist when the server says so (ParseComplete, BindComplete, CommandComplete), not before. A name
+ * defined earlier in the same batch may be relied on, because either it exists or what relies on it is skipped.
+ * One defined in an earlier batch that is still in flight may not: `resolve` then says `wait`.
+ *
+ * INVARIANT: a name that the server knows is known here with the same text, or not at all. (Names known here that
+ * the server has forgotten do no harm: it says so itself.)
+ */
+
+/** Reads texts; an analyser, of which more is not needed here. */
+export type Reader = { read(text: Buffer): Reading }
+
+/** A prepared statement, or the statement behind a portal or cursor. */
+export class Prepared {
+  /** As it goes to the server. */
+  readonly text: Buffer
+  /** It goes to the server otherwise than it came (comments blanked). */
+  readonly isRewritten: boolean
+  /** What the client wrote, for the record. */
+  readonly record: string
+  /** The statement is the one that this use in its text makes (SQL PREPARE, DECLARE), not the text itself. */
+  readonly #use: number | undefined
+  #reading: Reading
+  #reader: Reader
+
+  /** @param options.text as the client sent it */
+  constructor(options: {
+    readonly text: Buffer
+    readonly record: string
+    readonly reading: Reading
+    readonly reader: Reader
+    readonly use?: number
+  }) {
+    const { forward } = options.reading
+    this.text = forward ?? options.text
+    this.isRewritten = forward !== undefined
+    this.record = options.record
+    this.#reader = options.reader
+    this.#use = options.use
+    this.#reading = this.#pick(options.reading)
+  }
+
+  /** Read again where the catalog has changed since: the server plans anew then, too. */
+  reading(reader: Reader): Reading {
+    if (this.#reader !== reader) {
+      const whole = reader.read(this.text)
+      this.#reader = reader
+      // The server has the text already, so that it must be readable as it is.
+      this.#reading = whole.forward === undefined ? this.#pick(whole) : NOT_READ
+    }
+    return this.#reading
+  }
+
+  #pick(whole: Reading): Reading {
+    if (this.#use === undefined) return whole
+    const use = whole.uses[this.#use]
+    const analysis = use?.kind === 'prepare' || use?.kind === 'declare' ? use.analysis : LOST
+    return { analysis, forward: undefined, statementCount: 1, uses: NO_USES }
+  }
+
+  /** What the use at `index` of this text makes. */
+  made(index: number): Prepared {
+    const { text, record } = this
+    const reader = this.#reader
+    return new Prepared({ text, record, reader, reading: this.#reading, use: index })
+  }
+}
+
+const NO_USES: readonly NameUse[] = []
+
+const LOST: Analysis = {
+  outcome: 'not_understood',
+  action: 'execute',
+  why: 'the prepared statement means something else since the schema changed',
+}
+
+const NOT_READ: Reading = { analysis: LOST, forward: undefined, statementCount: 1, uses: NO_USES }
+
+/**
+ * How names are compared: the server's tables of statements and of portals have keys of 64 bytes with the NUL, so
+ * that longer names that begin alike are one name to it (`HASH_STRINGS` in src/backend/utils/hash/dynahash.c).
+ */
+const NAME_KEY_BYTES = 63
+
+/** The key of a name: one character a byte, so that it is exact for bytes that are not UTF-8. */
+export function nameKey(name: Buffer | string): string {
+  const bytes = typeof name === 'string' ? Buffer.from(name) : name
+  return bytes.toString('latin1', 0, Math.min(bytes.length, NAME_KEY_BYTES))
+}
+
+/** A key for people. */
+export function nameOfKey(key: string): string {
+  return Buffer.from(key, 'latin1').toString()
+}
+
+export type SentKind =
+  | 'query'
+  | 'parse'
+  | 'bind'
+  | 'describe_statement'
+  | 'describe_portal'
+  | 'execute'
+  | 'close_statement'
+  | 'close_portal'
+  | 'sync'
+
+/** One message sent to the server and not yet answered in full. */
+export type Sent = {
+  readonly kind: SentKind
+  readonly batch: number
+  /** The statement that this is, or 0. */
+  readonly statementId: number
+  /** What the client is told in place of the server's complaint about `marker`. */
+  readonly denial: Denial | undefined
+  /** The unparsable text that went in place of the refused one. */
+  readonly marker: string | undefined
+  /** The statement or portal that this makes or closes. */
+  readonly name: string
+  /** What this makes (Parse), opens (Bind) or runs (Execute, a Query that makes names). */
+  readonly prepared: Prepared | undefined
+  /** What its statements do to names, in order, and how far that has happened. */
+  readonly uses: readonly NameUse[]
+  usesDone: number
+  /** A COPY may begin: what comes from the client next is known only when the server has answered. */
+  readonly mayCopy: boolean
+  rows: number
+  /** Rows of the statement now running, of a text with several. */
+  rowsOfCurrent: number
+  bytes: number
+  error: string | undefined
+}
+
+/** What most entries have in common. */
+export function sent(kind: SentKind, batch: number, more?: Partial<Sent>): Sent {
+  return {
+    kind,
+    batch,
+    statementId: more?.statementId ?? 0,
+    denial: more?.denial,
+    marker: more?.marker,
+    name: more?.name ?? '',
+    prepared: more?.prepared,
+    uses: more?.uses ?? NO_USES,
+    usesDone: 0,
+    mayCopy: more?.mayCopy ?? false,
+    rows: 0,
+    rowsOfCurrent: 0,
+    bytes: 0,
+    error: undefined,
+  }
+}
+
+/** What a name stands for once all that was sent is done. */
+export type Resolved = Prepared | 'unknown' | 'wait'
+
+/** Which prepared statements one session may hold; each keeps its text. */
+export const PREPARED_MAX = 10_000
+export const PREPARED_BYTES_MAX = 16 * 1_048_576
+
+/** Cursors and portals that one transaction may hold. */
+export const PORTALS_MAX = 10_000
+
+type Portal = { readonly prepared: Prepared; readonly cursor: boolean }
+
+export class Statements {
+  /** Grows at the end, is read from `#first`; compacted now and then. */
+  readonly #queue: Sent[] = []
+  #first = 0
+  readonly #prepared = new Map<string, Prepared>()
+  #preparedBytes = 0
+  readonly #portals = new Map<string, Portal>()
+  /** Entries in the queue that may define a statement other than the unnamed one of their batch. */
+  #definitionsInFlight = 0
+  readonly #completions: Completion[] = []
+  /** Which way copy data flows now. */
+  copy: 'none' | 'in' | 'out' = 'none'
+  /** True while the server reads nothing but a Sync that was not sent yet. */
+  skipping = false
+  /** The SQLSTATE for which it does so, where that is known. */
+  skippingFor: string | undefined
+  /** Counts batches: a Sync or a simple Query ends one. */
+  batch = 1
+
+  /** How many messages wait for an answer. */
+  get length(): number {
+    return this.#queue.length - this.#first
+  }
+
+  /** What the server is answering now. */
+  get head(): Sent | undefined {
+    return this.#queue[this.#first]
+  }
+
+  push(entry: Sent): void {
+    this.#queue.push(entry)
+    if (defines(entry)) this.#definitionsInFlight += 1
+    if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1
+  }
+
+  /** The head is answered in full. */
+  shift(): void {
+    const entry = this.#queue[this.#first]
+    if (entry === undefined) return
+    this.#first += 1
+    if (defines(entry)) this.#definitionsInFlight -= 1
+    this.#complete(entry)
+    if (this.#first === this.#queue.length) {
+      this.#queue.length = 0
+      this.#first = 0
+    } else if (this.#first >= 1024) {
+      this.#queue.splice(0, this.#first)
+      this.#first = 0
+    }
+  }
+
+  /** True where the last message sent may begin a copy: how the next is read depends on the answer. */
+  get awaitsCopy(): boolean {
+    return this.length > 0 && this.#queue[this.#queue.length - 1]?.mayCopy === true
+  }
+
+  /** The head, a message of the extended protocol, failed: the server skips to the next Sync. */
+  failed(code: string): void {
+    for (let entry = this.head; entry !== undefined; entry = this.head) {
+      if (entry.kind === 'sync') return
+      entry.error = code
+      this.shift()
+    }
+    this.skip(code)
+  }
+
+  /** Nothing that comes before the next Sync will be read by the server. */
+  skip(code: string | undefined): void {
+    this.skipping = true
+    this.skippingFor = code
+  }
+
+  completion(): Completion | undefined {
+    return this.#completions.shift()
+  }
+
+  complete(completion: Completion): void {
+    this.#completions.push(completion)
+  }
+
+  #complete(entry: Sent): void {
+    if (entry.statementId === 0 || entry.denial !== undefined) return
+    const { statementId, rows, bytes, error } = entry
+    this.#completions.push({ statementId, rows, bytes, error })
+  }
+
+  /** What Bind, Describe and EXECUTE find under this name. */
+  resolveStatement(name: string): Resolved {
+    if (this.#definitionsInFlight > 0) {
+      for (let at = this.#queue.length - 1; at >= this.#first; at -= 1) {
+        const entry = this.#queue[at] as Sent
+        const found =
+          entry.kind === 'parse' && entry.name === name ? entry.prepared : madeBy(entry, 'prepare', name)
+        if (found !== undefined) return entry.batch === this.batch ? found : 'wait'
+      }
+    }
+    return this.#prepared.get(name) ?? 'unknown'
+  }
+
+  /** What Execute, Describe and FETCH find under this name. */
+  resolvePortal(name: string): Resolved {
+    if (this.#definitionsInFlight > 0) {
+      for (let at = this.#queue.length - 1; at >= this.#first; at -= 1) {
+        const entry = this.#queue[at] as Sent
+        const found =
+          entry.kind === 'bind' && entry.name === name ? entry.prepared : madeBy(entry, 'declare', name)
+        if (found !== undefined) return entry.batch === this.batch ? found : 'wait'
+      }
+    }
+    return this.#portals.get(name)?.prepared ?? 'unknown'
+  }
+
+  /** True where another prepared statement would be too many. Those in flight count as made. */
+  get isFull(): boolean {
+    return (
+      this.#prepared.size + this.#definitionsInFlight >= PREPARED_MAX ||
+      this.#preparedBytes >= PREPARED_BYTES_MAX
+    )
+  }
+
+  /** ParseComplete: the head's statement exists. */
+  parsed(entry: Sent): void {
+    if (entry.prepared !== undefined) this.#keep(entry.name, entry.prepared)
+  }
+
+  /** BindComplete: the head's portal exists. */
+  bound(entry: Sent): void {
+    if (entry.prepared !== undefined) this.#open(entry.name, { prepared: entry.prepared, cursor: false })
+  }
+
+  closedStatement(name: string): void {
+    this.#forget(name)
+  }
+
+  closedPortal(name: string): void {
+    this.#portals.delete(name)
+  }
+
+  /** ReadyForQuery outside a transaction: portals are gone, cursors may have been declared WITH HOLD. */
+  transactionEnded(): void {
+    if (this.#portals.size === 0) return
+    for (const [name, portal] of this.#portals) if (!portal.cursor) this.#portals.delete(name)
+  }
+
+  /** CommandComplete: one statement of the entry is done, and its tag says which kind it was. */
+  done(entry: Sent, tag: string): void {
+    for (let at = entry.usesDone; at < entry.uses.length; at += 1) {
+      const use = entry.uses[at] as NameUse
+      const expected = tagOf(use)
+      if (expected === undefined) continue
+      if (expected !== tag) return
+      entry.usesDone = at + 1
+      this.#apply(use, entry.prepared?.made(at))
+      return
+    }
+  }
+
+  #apply(use: NameUse, made: Prepared | undefined): void {
+    switch (use.kind) {
+      case 'prepare':
+        if (made !== undefined) this.#keep(nameKey(use.name), made)
+        return
+      case 'declare':
+        if (made !== undefined) this.#open(nameKey(use.name), { prepared: made, cursor: true })
+        return
+      case 'deallocate':
+        if (use.name === undefined) this.#forgetAll()
+        else this.#forget(nameKey(use.name))
+        return
+      case 'discard_all':
+        this.#forgetAll()
+        this.#portals.clear()
+        return
+      case 'close_cursor':
+        if (use.name === undefined) this.#portals.clear()
+        else this.#portals.delete(nameKey(use.name))
+        return
+      case 'execute':
+      case 'fetch':
+      case 'discard_plans':
+        return
+    }
+  }
+
+  #keep(name: string, prepared: Prepared): void {
+    this.#forget(name)
+    this.#prepared.set(name, prepared)
+    this.#preparedBytes += prepared.text.length
+  }
+
+  #forget(name: string): void {
+    const known = this.#prepared.get(name)
+    if (known === undefined) return
+    this.#preparedBytes -= known.text.length
+    this.#prepared.delete(name)
+  }
+
+  #forgetAll(): void {
+    // DEALLOCATE ALL and DISCARD ALL leave the unnamed statement: DropAllPreparedStatements() walks the named ones.
+    const unnamed = this.#prepared.get('')
+    this.#prepared.clear()
+    this.#preparedBytes = 0
+    if (unnamed !== undefined) this.#keep('', unnamed)
+  }
+
+  #open(name: string, portal: Portal): void {
+    // Beyond the bound a name is not kept, and so its use is refused.
+    if (this.#portals.size < PORTALS_MAX || this.#portals.has(name)) this.#portals.set(name, portal)
+  }
+}
+
+function defines(entry: Sent): boolean {
+  return (
+    entry.kind === 'parse' ||
+    entry.kind === 'bind' ||
+    (entry.uses.length > 0 && entry.uses.some((use) => use.kind === 'prepare' || use.kind === 'declare'))
+  )
+}
+
+/** What the SQL in an entry makes under this name; the last definition wins. */
+function madeBy(entry: Sent, kind: 'prepare' | 'declare', name: string): Prepared | undefined {
+  for (let at = entry.uses.length - 1; at >= 0; at -= 1) {
+    const use = entry.uses[at] as NameUse
+    if (use.kind === kind && nameKey(use.name) === name) return entry.prepared?.made(at)
+  }
+  return undefined
+}
+
+/** The command tag of a statement that changes names; `undefined`: it changes none. */
+function tagOf(use: NameUse): string | undefined {
+  switch (use.kind) {
+    case 'prepare':
+      return 'PREPARE'
+    case 'deallocate':
+      return use.name === undefined ? 'DEALLOCATE ALL' : 'DEALLOCATE'
+    case 'discard_all':
+      return 'DISCARD ALL'
+    case 'discard_plans':
+      return 'DISCARD PLANS'
+    case 'declare':
+      return 'DECLARE CURSOR'
+    case 'close_cursor':
+      return use.name === undefined ? 'CLOSE CURSOR ALL' : 'CLOSE CURSOR'
+    case 'execute':
+    case 'fetch':
+      return undefined
+  }
+}
+
+/** What a statement needs together with what it runs by name. */
+export function joined(statement: Analysis, named: Analysis): Analysis {
+  if (statement.outcome !== 'accesses') return statement
+  if (named.outcome !== 'accesses') return named
+  if (named.accesses.length === 0) return statement
+  return {
+    outcome: 'accesses',
+    action: statement.action,
+    accesses: [...statement.accesses, ...named.accesses],
+  }
+}
+
+/** A name that nobody has made here, in the server's own words. */
+export function unknownName(kind: 'statement' | 'portal' | 'cursor', name: string): Analysis {
+  const nativeError: NativeError =
+    kind === 'statement'
+      ? {
+          code: '26000',
+          message: name === '' ? UNNAMED_STATEMENT : `prepared statement "${name}" does not exist`,
+        }
+      : { code: '34000', message: `${kind} "${name}" does not exist` }
+  return { outcome: 'not_understood', action: 'execute', why: nativeError.message, nativeError }
+}
+
+const UNNAMED_STATEMENT = 'unnamed prepared statement does not exist'

@@ -1,0 +1,453 @@
+/**
+ * Pipelines of raw messages, sent to the real server and through the wire: what comes back must be the same,
+ * message by message, where nothing is refused; and where something is, the same as if the server itself had
+ * refused it.
+ */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import {
+  bind,
+  close,
+  copyData,
+  copyDone,
+  copyFail,
+  describe,
+  execute,
+  extended,
+  flush,
+  functionCall,
+  parse,
+  query,
+  sync,
+  terminate,
+} from '../../protocols/postgres/messages.ts'
+import { postgresServer } from '../../support/servers.ts'
+import { openWireProxy, type WireProxy } from './proxy.ts'
+import { RawClient } from './raw-client.ts'
+
+let server: DatabaseServer
+let proxy: WireProxy
+let login: { user: string; password: string }
+
+before(async () => {
+  server = await postgresServer()
+  const { port, user, password = '' } = server
+  login = { user, password }
+  proxy = await openWireProxy({
+    backend: { port, user, password, database: 'postgres' },
+    judge: ({ text, analysis }) => {
+      if (analysis.outcome !== 'accesses')
+        return {
+          reason: 'not_understood',
+          message: 'no',
+          ...('nativeError' in analysis &&
+            analysis.nativeError !== undefined && { nativeError: analysis.nativeError }),
+        }
+      return text.includes('refused') ? { reason: 'not_granted', message: 'not in this grant' } : undefined
+    },
+  })
+})
+
+after(async () => {
+  await proxy.close()
+  await server.stop()
+})
+
+/**
+ * `direct` is sent to the server itself: the same, with a statement that the server refuses at the same place.
+ * A message that raises `42501` there is `select refused()`: a function that does so.
+ */
+const both = async (
+  messages: readonly Buffer[],
+  until: { readonly type: string; readonly count: number },
+): Promise<{ native: string; proxied: string }> => {
+  const direct = await RawClient.login(server.port, login)
+  const through = await RawClient.login(proxy.port, login)
+  direct.send(...messages)
+  const native = await direct.read(until.type, until.count)
+  through.send(...messages)
+  const proxied = await through.read(until.type, until.count)
+  const late = `${await direct.quiet(30)}|${await through.quiet(30)}`
+  assert.equal(late, '|', 'nothing more came')
+  direct.end()
+  through.end()
+  return { native, proxied }
+}
+
+type Case = {
+  readonly name: string
+  readonly messages: readonly Buffer[]
+  readonly ready: number
+  readonly z?: string
+}
+
+const alike: readonly Case[] = [
+  { name: 'a simple query', messages: [query('select 1')], ready: 1 },
+  { name: 'an empty query', messages: [query('')], ready: 1 },
+  {
+    name: 'several statements',
+    messages: [query('select 1; select 2; create temp table t (a int)')],
+    ready: 1,
+  },
+  { name: 'an error in the middle', messages: [query('select 1; select 1/0; select 2')], ready: 1 },
+  {
+    name: 'pipelined simple queries',
+    messages: [query('select 1'), query('select 1/0'), query('select 2')],
+    ready: 3,
+  },
+  { name: 'an extended query', messages: [extended('select 1'), sync], ready: 1 },
+  {
+    name: 'describe of both kinds',
+    messages: [parse('select 1'), describe('S'), bind(), describe('P'), execute(), sync],
+    ready: 1,
+  },
+  {
+    name: 'two batches at once',
+    messages: [extended('select 1'), sync, extended('select 2'), sync],
+    ready: 2,
+  },
+  {
+    name: 'an error skips to Sync',
+    messages: [extended('select 1/0'), extended('select 2'), sync, extended('select 3'), sync],
+    ready: 2,
+  },
+  {
+    name: 'a simple query in a batch that failed is skipped',
+    messages: [extended('select 1/0'), query('select 2'), sync],
+    ready: 1,
+  },
+  {
+    name: 'a simple query between two halves of a batch',
+    messages: [parse('select 1', 's'), query('select 2'), bind('s'), execute(), sync],
+    ready: 2,
+  },
+  {
+    name: 'a portal in pieces',
+    messages: [
+      parse('select generate_series(1,5)'),
+      bind(),
+      execute('', 2),
+      execute('', 2),
+      execute('', 2),
+      sync,
+    ],
+    ready: 1,
+  },
+  {
+    name: 'a named portal in pieces',
+    messages: [
+      parse('select generate_series(1,5)'),
+      bind('', 'p'),
+      execute('p', 2),
+      execute('p', 2),
+      execute('p', 2),
+      sync,
+    ],
+    ready: 1,
+  },
+  {
+    name: 'close of what is there and of what is not',
+    messages: [parse('select 1', 's'), close('S', 's'), close('S', 'no'), close('P', 'no'), sync],
+    ready: 1,
+  },
+  {
+    name: 'a name used twice',
+    messages: [parse('select 1', 's'), sync, parse('select 2', 's'), sync, bind('s'), execute(), sync],
+    ready: 3,
+  },
+  { name: 'Bind to a name that does not exist', messages: [bind('nobody'), execute(), sync], ready: 1 },
+  { name: 'Execute of a portal that does not exist', messages: [execute('nobody'), sync], ready: 1 },
+  {
+    name: 'Describe of a statement that does not exist',
+    messages: [describe('S', 'nobody'), sync],
+    ready: 1,
+  },
+  { name: 'Describe of a portal that does not exist', messages: [describe('P', 'nobody'), sync], ready: 1 },
+  {
+    name: 'a portal after the end of its transaction',
+    messages: [parse('select 1'), bind('', 'p'), sync, execute('p'), sync],
+    ready: 2,
+  },
+  {
+    name: 'a Query destroys the unnamed statement',
+    messages: [parse('select 1'), sync, query('select 2'), bind(), execute(), sync],
+    ready: 3,
+  },
+  {
+    name: 'SQL PREPARE and protocol Bind',
+    messages: [query('prepare sp as select 1'), bind('sp'), execute(), sync],
+    ready: 2,
+  },
+  {
+    name: 'protocol Parse and SQL EXECUTE',
+    messages: [
+      parse('select 1', 'pp'),
+      sync,
+      query('execute pp'),
+      query('deallocate pp'),
+      query('execute pp'),
+    ],
+    ready: 4,
+  },
+  {
+    name: 'SQL PREPARE and EXECUTE in one text',
+    messages: [query('prepare a as select 1; execute a; deallocate a')],
+    ready: 1,
+  },
+  {
+    name: 'SQL PREPARE and EXECUTE in one batch',
+    messages: [extended('prepare b as select 1'), extended('execute b'), sync],
+    ready: 1,
+  },
+  {
+    name: 'a SQL cursor',
+    messages: [
+      query('begin'),
+      query('declare c cursor for select 1'),
+      query('fetch 1 from c'),
+      execute('c'),
+      sync,
+      query('close c'),
+      query('commit'),
+    ],
+    ready: 6,
+  },
+  {
+    name: 'a cursor declared and fetched in one text',
+    messages: [query('begin; declare d cursor for select 1; fetch 1 from d; commit')],
+    ready: 1,
+  },
+  {
+    name: 'DISCARD ALL forgets',
+    messages: [parse('select 1', 'x'), sync, query('discard all'), bind('x'), sync],
+    ready: 3,
+  },
+  { name: 'COPY out', messages: [query('copy (select 1) to stdout'), query('select 2')], ready: 2 },
+  {
+    name: 'COPY out in the extended protocol',
+    messages: [extended('copy (select 1) to stdout'), extended('select 2'), sync],
+    ready: 1,
+  },
+  {
+    name: 'COPY in',
+    messages: [
+      query('create temp table t (a int)'),
+      query('copy t from stdin'),
+      copyData('1\n'),
+      copyDone,
+      query('table t'),
+    ],
+    ready: 3,
+  },
+  {
+    name: 'COPY in in the extended protocol, Sync in the middle',
+    messages: [
+      query('create temp table t (a int)'),
+      extended('copy t from stdin'),
+      sync,
+      copyData('1\n'),
+      sync,
+      copyData('2\n'),
+      copyDone,
+      sync,
+      query('table t'),
+    ],
+    ready: 3,
+  },
+  {
+    name: 'COPY in that fails by the client',
+    messages: [
+      query('create temp table t (a int)'),
+      query('copy t from stdin'),
+      copyFail('why'),
+      query('select 1'),
+    ],
+    ready: 3,
+  },
+  {
+    name: 'COPY in that fails by the data',
+    messages: [
+      query('create temp table t (a int)'),
+      query('copy t from stdin'),
+      copyData('x\n'),
+      copyData('1\n'),
+      copyDone,
+      query('select 1'),
+    ],
+    ready: 3,
+  },
+  {
+    name: 'COPY in that fails by the data, extended',
+    messages: [
+      query('create temp table t (a int)'),
+      extended('copy t from stdin'),
+      copyData('x\n'),
+      copyData('1\n'),
+      copyDone,
+      sync,
+      query('select 1'),
+    ],
+    ready: 3,
+  },
+  {
+    name: 'COPY in among other statements',
+    messages: [
+      query('create temp table t (a int); copy t from stdin; select 77'),
+      copyData('1\n'),
+      copyDone,
+      query('select 1'),
+    ],
+    ready: 2,
+  },
+  {
+    name: 'two COPYs in one text',
+    messages: [
+      query('create temp table t (a int); copy t from stdin; copy t from stdin'),
+      copyData('1\n'),
+      copyDone,
+      copyData('2\n'),
+      copyDone,
+      query('table t'),
+    ],
+    ready: 2,
+  },
+  {
+    name: 'copy messages outside a copy',
+    messages: [copyData('x'), copyDone, copyFail('x'), query('select 1')],
+    ready: 1,
+  },
+  {
+    name: 'a COPY that cannot begin',
+    messages: [query('copy nothing from stdin'), copyData('1\n'), copyDone, query('select 1')],
+    ready: 2,
+  },
+  {
+    name: 'a COPY that cannot begin, extended',
+    messages: [extended('copy nothing from stdin'), copyData('1\n'), copyDone, sync, query('select 1')],
+    ready: 2,
+  },
+  {
+    name: 'a notice',
+    messages: [query('set client_min_messages = debug1; drop table if exists nothing')],
+    ready: 1,
+  },
+  {
+    name: 'savepoints',
+    messages: [
+      query('begin'),
+      query('savepoint s'),
+      query('select 1/0'),
+      query('rollback to s'),
+      query('select 1'),
+      query('commit'),
+    ],
+    ready: 6,
+  },
+  { name: 'a statement without a NUL at its end', messages: [Buffer.from('Q\0\0\0\x0cselect 1')], ready: 1 },
+  { name: 'a statement with a NUL inside', messages: [query('select 1\0; select 2')], ready: 1 },
+  { name: 'Terminate', messages: [query('select 1'), terminate], ready: 1 },
+  { name: 'Sync alone', messages: [sync, sync, sync], ready: 3 },
+]
+
+for (const { name, messages, ready } of alike) {
+  test(`the server's own replies: ${name}`, async () => {
+    const { native, proxied } = await both(messages, { type: 'Z', count: ready })
+    assert.equal(proxied, native)
+  })
+}
+
+/** `DENIED` stands for a statement that raises 42501: the server's own privilege error, or ours. */
+const denied: readonly (Case & { readonly build: (refused: string) => readonly Buffer[] })[] = [
+  row('a query', 1, (no) => [query(no)]),
+  row('among pipelined queries', 3, (no) => [query('select 1'), query(no), query('select 2')]),
+  row('in an extended batch', 1, (no) => [extended('select 1'), extended(no), extended('select 2'), sync]),
+  row('first in a batch', 2, (no) => [extended(no), extended('select 2'), sync, extended('select 3'), sync]),
+  row('last in a batch', 2, (no) => [extended('select 2'), extended(no), sync, extended('select 3'), sync]),
+  row('in a transaction', 4, (no) => [query('begin'), query(no), query('rollback'), query('select 1')]),
+  row('in a transaction, extended', 4, (no) => [
+    query('begin'),
+    extended(no),
+    sync,
+    query('rollback'),
+    query('select 1'),
+  ]),
+  row('in a transaction, then another statement', 5, (no) => [
+    query('begin'),
+    query(no),
+    query('select 1'),
+    query('commit'),
+    query('select 1'),
+  ]),
+  row('under a savepoint', 6, (no) => [
+    query('begin'),
+    query('savepoint s'),
+    query(no),
+    query('rollback to s'),
+    query('select 1'),
+    query('commit'),
+  ]),
+  row('after an error in the same batch', 1, (no) => [extended('select 1/0'), extended(no), sync]),
+  row('a simple query inside a batch', 2, (no) => [parse('select 1'), query(no), sync]),
+  row('earlier work of the batch is rolled back', 2, (no) => [
+    extended('create temp table gone (a int)'),
+    extended(no),
+    sync,
+    query("select to_regclass('gone') is null"),
+  ]),
+]
+
+function row(
+  name: string,
+  ready: number,
+  build: (refused: string) => readonly Buffer[],
+): Case & { build: typeof build } {
+  return { name, ready, build, messages: [] }
+}
+
+for (const { name, ready, build } of denied) {
+  test(`a refused statement is answered in its place: ${name}`, async () => {
+    const direct = await RawClient.login(server.port, login)
+    // A server raises a privilege error at Bind or Execute, and we at Parse: ParseComplete (and BindComplete) are
+    // the difference. A type that does not exist fails at Parse.
+    direct.send(...build('select null::refused'))
+    const native = (await direct.read('Z', ready)).replaceAll('E(42704)', 'E(42501)')
+    const through = await RawClient.login(proxy.port, login)
+    through.send(...build('select null::refused'))
+    assert.equal(await through.read('Z', ready), native)
+    assert.equal(await through.quiet(30), '')
+    direct.end()
+    through.end()
+  })
+}
+
+test('FunctionCall is refused in its place', async () => {
+  const client = await RawClient.login(proxy.port, login)
+  client.send(query('select 1'), functionCall(1), query('select 2'))
+  assert.equal(await client.read('Z', 3), 'T D C(SELECT 1) Z(I) E(42501) Z(I) T D C(SELECT 1) Z(I)')
+  client.end()
+})
+
+test('Flush brings what was answered, denials too', async () => {
+  const client = await RawClient.login(proxy.port, login)
+  client.send(parse('select 1'), describe('S'), flush)
+  assert.equal(await client.read('T'), '1 t T')
+  client.send(parse('refused'), flush)
+  assert.equal(await client.read('E'), 'E(42501)')
+  client.send(parse('select 1'), sync)
+  assert.equal(await client.read('Z'), 'Z(I)')
+  client.end()
+})
+
+test('a notification comes between messages', async () => {
+  const listener = await RawClient.login(proxy.port, login)
+  const other = await RawClient.login(server.port, login)
+  listener.send(query('listen wire'))
+  assert.equal(await listener.read(), 'C(LISTEN) Z(I)')
+  other.send(query("notify wire, 'hello'"))
+  assert.equal(await listener.read('A'), 'A')
+  listener.send(query('select 1'))
+  assert.equal(await listener.read(), 'T D C(SELECT 1) Z(I)')
+  listener.end()
+  other.end()
+})
