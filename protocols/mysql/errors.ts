@@ -199,9 +199,8 @@ export function endError(cause: EndCause): MysqlError {
       return { number: 1053, sqlState: '08S01', message: `Server shutdown in progress: ${cause.message}` }
     case 'backend_lost':
     case 'audit_unavailable':
-      return { number: 1152, sqlState: '08S01', message: `Aborted connection: ${cause.message}` }
     case 'protocol_error':
-      return { number: 1156, sqlState: '08S01', message: `Got packets out of order: ${cause.message}` }
+      return { number: 1152, sqlState: '08S01', message: `Aborted connection: ${cause.message}` }
   }
 }
 

@@ -5,6 +5,7 @@ import { MysqlAgentLogin } from './agent-login.ts'
 import type { MysqlAnalyser } from './analyser.ts'
 
 export { MysqlAnalyser } from './analyser.ts'
+export { ed25519Password } from './authentication.ts'
 export {
   type MysqlCatalog,
   type MysqlFlavour,
@@ -13,6 +14,7 @@ export {
   pinnedSqlMode,
   versionNumberOf,
 } from './catalog.ts'
+export { MysqlNaming } from './naming.ts'
 
 export const mysql: Protocol<MysqlAnalyser> = {
   name: 'mysql',

@@ -93,6 +93,14 @@ export const VERIFY_STATEMENT =
   'SELECT @@session.sql_mode, @@session.character_set_client, @@session.character_set_connection, ' +
   '@@lower_case_table_names, DATABASE(), VERSION()'
 
+/**
+ * Makes the server report what guards the session, by setting each to what it is.
+ *
+ * MariaDB (10.11) reports nothing for a variable that is set without a scope word (`SET @@sql_mode = …`), and leaves
+ * the status flag of a mode standing that a stored procedure had for itself. This statement mends both.
+ */
+export const REPORT_STATEMENT = `SET ${GUARDS.map((name) => `SESSION ${name} = @@SESSION.${name}`).join(', ')}`
+
 /** Why a value reported or read for a guarded variable must not stand; `undefined` where it may. */
 export function objection(name: string, value: string): string | undefined {
   switch (name) {

@@ -70,6 +70,8 @@ export type Prepared = { readonly id: number; readonly parameters: number }
 export type ReplyWatcher = {
   /** Called for each OK and EOF, before it is relayed. Throws to end the session. */
   status(status: number, changes: readonly StateChange[]): void
+  /** Called when the reply is complete, before its last packet is relayed. Throws to end the session. */
+  ended(): void
 }
 
 export class ReplyReader {
@@ -91,6 +93,8 @@ export class ReplyReader {
 
   rows = 0
   bytes = 0
+  /** True where the reply has columns, and not only an OK. */
+  hasResult = false
   /** The number of the error that ended the reply. */
   error: number | undefined
   /** The text of that error, for replies to our own statements. */
@@ -127,6 +131,7 @@ export class ReplyReader {
     this.#sequence = sequence & 0xff
     this.rows = 0
     this.bytes = 0
+    this.hasResult = false
     this.error = undefined
     this.prepared = undefined
   }
@@ -258,6 +263,7 @@ export class ReplyReader {
       this.error = error.number
       this.errorMessage = error.message
       this.#phase = 'none'
+      this.#watcher.ended()
       return undefined
     }
     switch (this.#phase) {
@@ -285,6 +291,7 @@ export class ReplyReader {
     if (this.#owed === 0 || this.#owed > COLUMNS_MAX) {
       throw new ProtocolError('mysql', 'server', `a result of ${this.#owed} columns`)
     }
+    this.hasResult = true
     this.#phase = 'definitions'
     return undefined
   }
@@ -309,6 +316,7 @@ export class ReplyReader {
   #endOfResult(status: number): void {
     const more = (status & STATUS.MORE_RESULTS) !== 0
     this.#phase = more && (this.#kind === 'result' || this.#kind === 'cursor') ? 'first' : 'none'
+    if (this.#phase === 'none') this.#watcher.ended()
   }
 
   #decideEof(first: number, body: Buffer): void {

@@ -23,7 +23,7 @@ import { analyseCommand, type CommandReading, type JudgedCommand } from './comma
 import { COM } from './commands.ts'
 import { denialError, endError, errorPacket, type MysqlError } from './errors.ts'
 import { HEADER_BYTES, packet } from './frames.ts'
-import { objectionToChange, objectionToStatus, widenTracking } from './pin.ts'
+import { objectionToChange, objectionToStatus, REPORT_STATEMENT, widenTracking } from './pin.ts'
 import { type ReplyKind, ReplyReader } from './replies.ts'
 import { KnownText, PreparedStatements } from './statements.ts'
 import { STATUS, type StateChange } from './status.ts'
@@ -78,14 +78,17 @@ export class MysqlSession implements Session {
   #refusal: MysqlError | undefined
   #ownRunning = false
   #statements = 0
-  #inTransaction: boolean
+  /** Status flags that the server has reported last. */
+  #status: number
+  /** State changes reported in the running reply. */
+  readonly #changes: StateChange[] = []
   #serverSaidGoodbye = false
   #ended = false
   finished = false
 
   constructor(parts: MysqlSessionParts) {
     this.#parts = parts
-    this.#inTransaction = (parts.status & STATUS.IN_TRANSACTION) !== 0
+    this.#status = parts.status
     const { flags } = parts.client
     this.#ignoreSpace = (flags & CLIENT.IGNORE_SPACE) !== 0
     this.#mariadb = parts.analyser.catalog.flavour === 'mariadb'
@@ -94,7 +97,7 @@ export class MysqlSession implements Session {
         deprecateEof: (flags & CLIENT.DEPRECATE_EOF) !== 0,
         clientTracksSession: (flags & CLIENT.SESSION_TRACK) !== 0,
       },
-      { status: (status, changes) => this.#watch(status, changes) },
+      { status: (status, changes) => this.#watch(status, changes), ended: () => this.#judgeState() },
     )
     this.#client.push(parts.welcome)
   }
@@ -126,7 +129,7 @@ export class MysqlSession implements Session {
   }
 
   get idle(): boolean {
-    return !this.#busy && this.#pending === undefined && !this.#inTransaction
+    return !this.#busy && this.#pending === undefined && (this.#status & STATUS.IN_TRANSACTION) === 0
   }
 
   get #busy(): boolean {
@@ -320,21 +323,39 @@ export class MysqlSession implements Session {
     this.#ownRunning = true
   }
 
-  /** Looks at each status that the server reports, before the client sees it. */
+  /** Keeps what the server reports of its state until the reply is complete. */
   #watch(status: number, changes: readonly StateChange[]): void {
-    this.#inTransaction = (status & STATUS.IN_TRANSACTION) !== 0
-    const objection = objectionToStatus(status)
-    if (objection !== undefined) throw new ProtocolError('mysql', 'server', objection)
+    this.#status = status
+    for (const change of changes) this.#changes.push(change)
+  }
+
+  /**
+   * Judges the state that a reply leaves behind. Not sooner: a stored procedure may change a mode for itself, shows
+   * it in the status of its results, and has it restored by the server when it returns.
+   */
+  #judgeState(): void {
     const { database } = this.#parts.analyser.catalog
-    for (const change of changes) {
-      const found = objectionToChange(change, database)
-      if (found !== undefined)
-        throw new ProtocolError('mysql', 'server', `the pinned session changed: ${found}`)
-      if (change.kind === 'variable' && change.name === 'session_track_system_variables') {
-        const wider = widenTracking(change.value)
-        if (wider !== undefined) this.#owed.push(wider)
-      }
-    }
+    const latest = new Map(this.#changes.map((change) => [keyOf(change), change]))
+    this.#changes.length = 0
+    const objections = [...latest.values()].map((change) => objectionToChange(change, database))
+    // An error carries no status; the last one known may be from inside of a procedure.
+    const flagged = this.#reply.error === undefined ? objectionToStatus(this.#status) : undefined
+    if (this.#ownRunning) objections.push(flagged)
+    else if (flagged !== undefined || this.#mayGoUnreported()) this.#owed.push(REPORT_STATEMENT)
+    const found = objections.find((objection) => objection !== undefined)
+    if (found !== undefined)
+      throw new ProtocolError('mysql', 'server', `the pinned session changed: ${found}`)
+    const tracking = latest.get('session_track_system_variables')
+    const wider = tracking?.kind === 'variable' ? widenTracking(tracking.value) : undefined
+    if (wider !== undefined) this.#owed.push(wider)
+  }
+
+  /** Whether the statement that has just succeeded may have set a variable in a way that MariaDB does not report. */
+  #mayGoUnreported(): boolean {
+    if (!this.#mariadb || this.#reply.error !== undefined || this.#reply.hasResult) return false
+    const command = this.#running?.command
+    if (command?.kind === 'query') return command.text.includes('@@')
+    return command?.kind === 'execute' && command.statement.known.text.includes('@@')
   }
 
   /** A server says something between commands only to say goodbye: shutdown, idle for too long, killed. */
@@ -378,6 +399,11 @@ export class MysqlSession implements Session {
     if (this.finished) return
     this.#server.push(packet(0, Buffer.of(COM.QUIT)))
   }
+}
+
+/** Which state a change is about; a variable's own name, which never is `schema`. */
+function keyOf(change: StateChange): string {
+  return change.kind === 'variable' ? change.name : change.kind
 }
 
 const OTHER_SERVER: Analysis = {
