@@ -16,6 +16,11 @@ export type DebianPackages = {
   readonly programs: readonly string[]
   /** Environment variables that those programs need: folders of the packages, by the end of their path. */
   readonly folders?: Readonly<Record<string, string>>
+  /**
+   * A suite of Debian other than the machine's, such as `sid`. Nothing of the machine's is then used: everything that
+   * the packages need is fetched, down to the C library.
+   */
+  readonly suite?: string
 }
 
 /** Goes up when what is unpacked here changes shape, so that an older cache is not taken for a newer one. */
@@ -36,7 +41,7 @@ export async function unpackPackages(
   try {
     const tree = join(workshop, 'tree')
     mkdirSync(tree)
-    for (const archive of await downloadPackages(workshop, wanted.packages)) {
+    for (const archive of await downloadPackages(workshop, wanted)) {
       await runAs(undefined, 'dpkg', ['-x', archive, tree], ENVIRONMENT)
     }
     writeScripts(tree, wanted)
@@ -55,25 +60,62 @@ export async function unpackPackages(
 const ENVIRONMENT = {
   PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
   LC_ALL: 'C',
+  ...Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) =>
+      /^(https?|no)_proxy$/i.test(name) && value !== undefined ? [[name, value]] : [],
+    ),
+  ),
 }
 
 /** Downloads the packages and what they need that the system does not have; gives the archives. */
-async function downloadPackages(workshop: string, packages: readonly string[]): Promise<readonly string[]> {
+async function downloadPackages(
+  workshop: string,
+  { packages, suite }: DebianPackages,
+): Promise<readonly string[]> {
   const downloads = join(workshop, 'packages')
   mkdirSync(downloads)
-  try {
-    await download([], workshop, downloads, packages)
-  } catch {
-    // No package lists on this machine, or lists so old that the mirror dropped their packages: private new ones.
-    const lists = join(workshop, 'lists')
-    mkdirSync(join(lists, 'partial'), { recursive: true })
-    const privately = ['-o', `Dir::State::lists=${lists}`]
-    await apt(workshop, ['update', ...privately], workshop)
-    await download(privately, workshop, downloads, packages)
+  if (suite !== undefined) {
+    await downloadWithNewLists(otherSuite(workshop, suite), workshop, downloads, packages)
+  } else {
+    try {
+      await download([], workshop, downloads, packages)
+    } catch {
+      // No package lists on this machine, or lists so old that the mirror dropped their packages.
+      await downloadWithNewLists([], workshop, downloads, packages)
+    }
   }
   const archives = readdirSync(downloads).filter((name) => name.endsWith('.deb'))
   if (archives.length === 0) throw new Error('apt downloaded nothing')
   return archives.map((name) => join(downloads, name))
+}
+
+async function downloadWithNewLists(
+  options: readonly string[],
+  workshop: string,
+  downloads: string,
+  packages: readonly string[],
+): Promise<void> {
+  const lists = join(workshop, 'lists')
+  mkdirSync(join(lists, 'partial'), { recursive: true })
+  const privately = [...options, '-o', `Dir::State::lists=${lists}`]
+  // It fails when any one source of the machine does; whether the lists suffice, the download tells.
+  await apt(workshop, ['update', ...privately], workshop).catch(() => {})
+  await download(privately, workshop, downloads, packages)
+}
+
+/** Options that make apt see an empty machine whose only source is that suite. */
+function otherSuite(workshop: string, suite: string): readonly string[] {
+  const sources = join(workshop, 'sources.list')
+  const key = '/usr/share/keyrings/debian-archive-keyring.gpg'
+  writeFileSync(sources, `deb [signed-by=${key}] http://deb.debian.org/debian ${suite} main\n`)
+  const status = join(workshop, 'status')
+  writeFileSync(status, '')
+  return [
+    ['Dir::Etc::sourcelist', sources],
+    ['Dir::Etc::sourceparts', '-'],
+    ['Dir::Etc::preferencesparts', '-'],
+    ['Dir::State::status', status],
+  ].flatMap(([name, value]) => ['-o', `${name}=${value}`])
 }
 
 async function download(

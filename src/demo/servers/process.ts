@@ -32,7 +32,7 @@ reader=$!
 wait "$server"
 code=$?
 kill "$reader" 2>/dev/null
-cd / && rm -rf "$folder"
+cd / && rm -rf "$folder" 2>/dev/null
 exit $code
 `
 

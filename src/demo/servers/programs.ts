@@ -109,6 +109,37 @@ export async function findRedis(account: Account | undefined, progress: Progress
   return unlessUnavailable('redis', () => fromDebian(account, wanted, progress))
 }
 
+/** `server` is `mysqld` of MySQL itself: the machine's, or the one of Debian's unstable suite, the only one that has it. */
+export async function findMysql(account: Account | undefined, progress: Progress): Promise<Programs> {
+  const server = findProgram('mysqld')
+  if (server !== undefined && !(await versionOf(server)).includes('MariaDB')) {
+    return { root: '/', server, clients: folderOf('mysql') }
+  }
+  const wanted = {
+    name: 'mysql',
+    suite: 'sid',
+    packages: ['mysql-server-core', 'mysql-client-core'],
+    programs: ['mysqld', 'mysql', 'mysqldump'],
+  }
+  return unlessUnavailable('mysql', () => fromDebian(account, wanted, progress))
+}
+
+/** `server` is `valkey-server`: the machine's, or the newest that Debian has. */
+export async function findValkey(account: Account | undefined, progress: Progress): Promise<Programs> {
+  const server = findProgram('valkey-server')
+  if (server !== undefined) return { root: '/', server, clients: folderOf('valkey-cli') }
+  const programs = ['valkey-server', 'valkey-cli', 'valkey-benchmark']
+  const wanted = { name: 'valkey', suite: 'sid', packages: ['valkey-server'], programs }
+  return unlessUnavailable('valkey', () => fromDebian(account, wanted, progress))
+}
+
+/** `server` is the newest `redis-server` that Debian has, whatever the machine has. */
+export async function findNewestRedis(account: Account | undefined, progress: Progress): Promise<Programs> {
+  const programs = ['redis-server', 'redis-cli', 'redis-benchmark']
+  const wanted = { name: 'redis-sid', suite: 'sid', packages: ['redis-server'], programs }
+  return unlessUnavailable('redis', () => fromDebian(account, wanted, progress))
+}
+
 /** Folder with `psql`, which npm's PostgreSQL lacks; `undefined` where it can neither be found nor fetched. */
 export async function findPsql(
   account: Account | undefined,

@@ -1,21 +1,31 @@
-/** Starts a private Redis (or Valkey, where only that is on the machine): a password, nothing kept on disk. */
+/** Starts a private Redis or Valkey: a password, nothing kept on disk. */
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { makeDataFolder, serverAccount } from './account.ts'
 import { freePort, startProcess } from './process.ts'
-import { findRedis, type Programs, SERVER_ENVIRONMENT } from './programs.ts'
+import { findNewestRedis, findRedis, findValkey, type Programs, SERVER_ENVIRONMENT } from './programs.ts'
 import type { DatabaseServer, StartOptions } from './server.ts'
 
-export async function startRedis(options: StartOptions): Promise<DatabaseServer> {
-  const progress = options.progress ?? (() => {})
-  const programs = await findRedis(serverAccount('redis'), progress)
-  progress('starting Redis')
-  return startRedisFrom(programs, options)
+/** The machine's Redis, or its Valkey where only that is there, or the Redis of the machine's Debian suite. */
+export function startRedis(options: StartOptions): Promise<DatabaseServer> {
+  return start('Redis', findRedis, options)
 }
 
-/** The same for any server that speaks Redis' configuration language. */
-export async function startRedisFrom(programs: Programs, options: StartOptions): Promise<DatabaseServer> {
+/** @throws ServerUnavailable where there is no Valkey and none can be fetched */
+export function startValkey(options: StartOptions): Promise<DatabaseServer> {
+  return start('Valkey', findValkey, options)
+}
+
+/** @throws ServerUnavailable where Debian's newest Redis cannot be fetched */
+export function startNewestRedis(options: StartOptions): Promise<DatabaseServer> {
+  return start('Redis', findNewestRedis, options)
+}
+
+async function start(name: string, find: typeof findRedis, options: StartOptions): Promise<DatabaseServer> {
+  const progress = options.progress ?? (() => {})
   const account = serverAccount('redis')
+  const programs: Programs = await find(account, progress)
+  progress(`starting ${name}`)
   const data = makeDataFolder(options.folder, account)
   const password = randomBytes(18).toString('base64url')
   try {
