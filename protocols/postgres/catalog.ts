@@ -14,7 +14,7 @@ export type Relation = {
   readonly kind: RelationKind
   /** User columns in order, without system columns; `undefined`: not known (no server at hand). */
   readonly columns: readonly string[] | undefined
-  /** Columns whose type is composite, so that `(t.c).f` may be a field: unneeded names are absent. */
+  /** The table of an index. */
   readonly indexOf?: { readonly schema: string; readonly name: string }
 }
 
@@ -28,6 +28,9 @@ export type Routine = {
   readonly kinds: string
   /** The library of a C function (`$libdir/dblink`), of any overload. */
   readonly library: string | undefined
+  /** The fewest and most arguments that an overload takes, with defaults and VARIADIC. */
+  readonly argumentsMin: number
+  readonly argumentsMax: number
   /** Belongs to one of the extensions whose immutable functions are vetted, and all overloads are immutable. */
   readonly vetted: boolean
 }

@@ -1,18 +1,79 @@
+import type { Analysis, StatementAction } from '../../analysis.ts'
 import type { Reading } from '../analyser.ts'
 import type { PostgresCatalog } from '../catalog.ts'
-import type { Grammar } from './grammar.ts'
+import { blankComments } from './comments.ts'
+import { walkExpression } from './expressions.ts'
+import { Findings } from './findings.ts'
+import type { Grammar, Node, Parsed } from './grammar.ts'
+import { walkQuery } from './queries.ts'
+import { walkStatement } from './statements.ts'
+import type { Walk } from './walk.ts'
 
-/** Reads one text: parses it, finds what its statements need, and joins that. */
-export function read(text: Buffer, _catalog: PostgresCatalog, grammar: Grammar): Reading {
-  const parsed = grammar.parse(text)
+/** Reads one text: parses it, finds what its statements need, and joins that. Never throws. */
+export function read(text: Buffer, catalog: PostgresCatalog, grammar: Grammar): Reading {
+  const first = grammar.parse(text)
+  if (first.kind === 'tree') return readTree(text, first.statements, undefined, catalog)
+  // The parser may have stumbled over a comment where the server would not.
+  const blanked = first.kind === 'syntax_error' ? blankComments(text) : undefined
+  if (blanked === undefined) return refused(first)
+  const second = grammar.parse(blanked)
+  if (second.kind === 'tree') return readTree(blanked, second.statements, blanked, catalog)
+  return refused(first)
+}
+
+function refused(parsed: Exclude<Parsed, { readonly kind: 'tree' }>): Reading {
+  const analysis: Analysis =
+    parsed.kind === 'syntax_error'
+      ? {
+          outcome: 'not_understood',
+          action: 'unknown',
+          why: 'a syntax error',
+          nativeError: {
+            code: '42601',
+            message: parsed.message,
+            ...(parsed.position !== undefined && { position: parsed.position }),
+          },
+        }
+      : { outcome: 'not_understood', action: 'unknown', why: parsed.message }
+  return { analysis, forward: undefined, statementCount: 1, uses: [] }
+}
+
+function readTree(
+  text: Buffer,
+  statements: readonly Node[],
+  forward: Buffer | undefined,
+  catalog: PostgresCatalog,
+): Reading {
+  const findings = new Findings()
+  const walk: Walk = {
+    catalog,
+    findings,
+    text,
+    expression: (value, scope) => walkExpression(walk, value, scope),
+    query: (value, scope) => walkQuery(walk, value, scope),
+  }
+  let action: StatementAction | undefined
+  try {
+    for (const statement of statements) {
+      const one = walkStatement(walk, statement['stmt'])
+      // A text is called by what it does, not by the transaction around it.
+      if (action === undefined || action === 'transaction') action = one
+    }
+  } catch (error) {
+    // Deep nesting ends the stack before the grammar's own limit; nothing found so far is relied on.
+    const why =
+      error instanceof RangeError ? 'the statement nests too deeply to be read' : 'the analyser failed'
+    return {
+      analysis: { outcome: 'not_understood', action: action ?? 'unknown', why },
+      forward: undefined,
+      statementCount: statements.length,
+      uses: [],
+    }
+  }
   return {
-    analysis: {
-      outcome: 'not_understood',
-      action: 'unknown',
-      why: parsed.kind === 'tree' ? 'this kind of statement is not read' : parsed.message,
-    },
-    forward: undefined,
-    statementCount: parsed.kind === 'tree' ? parsed.statements.length : 1,
-    uses: [],
+    analysis: findings.result(action ?? 'unknown'),
+    forward,
+    statementCount: statements.length,
+    uses: findings.uses,
   }
 }

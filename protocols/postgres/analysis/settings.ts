@@ -1,0 +1,91 @@
+/**
+ * Settings that a run may read and change. A setting that could change how a statement is read (search path,
+ * encoding, quoting) is pinned by the proxy at login: naming its pinned value again is accepted, another is not.
+ *
+ * https://www.postgresql.org/docs/current/runtime-config-client.html
+ */
+import type { Walk } from './walk.ts'
+
+/** May be set to anything: they change how values look or how long a statement may take, for this session only. */
+const FREE_SETTINGS = words(`
+  application_name array_nulls bytea_output client_min_messages datestyle default_transaction_deferrable
+  default_transaction_isolation default_transaction_read_only enable_seqscan enable_indexscan enable_nestloop
+  enable_hashjoin enable_mergejoin enable_bitmapscan enable_sort enable_hashagg extra_float_digits geqo
+  idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit lock_timeout
+  max_parallel_workers_per_gather plan_cache_mode quote_all_identifiers random_page_cost statement_timeout
+  synchronize_seqscans timezone transaction_deferrable transaction_isolation transaction_read_only
+  transaction_timeout xmlbinary xmloption
+`)
+
+/** May be read: what drivers ask for, and what the free settings are. */
+const READABLE_SETTINGS = words(`
+  client_encoding in_hot_standby integer_datetimes is_superuser lc_collate lc_ctype lc_messages lc_monetary
+  lc_numeric lc_time max_identifier_length max_index_keys block_size role search_path server_encoding
+  server_version server_version_num session_authorization standard_conforming_strings transaction_isolation
+  default_text_search_config row_security
+`)
+
+export function isReadableSetting(name: string): boolean {
+  const setting = name.toLowerCase()
+  return FREE_SETTINGS.has(setting) || READABLE_SETTINGS.has(setting)
+}
+
+/** Notes what setting a value needs. @param values the values as text; `undefined`: not all are constants */
+export function useSetting(walk: Walk, name: string, values: readonly string[] | undefined): void {
+  // Names of settings fold ASCII letters even where they are quoted: guc_name_compare in guc.c.
+  const setting = name.toLowerCase()
+  if (setting === 'role' || setting === 'session_authorization') {
+    walk.findings.hop('identity_switch', `sets \`${setting}\``, values?.join(', '))
+    return
+  }
+  if (FREE_SETTINGS.has(setting)) return
+  if (isPinnedValue(walk, setting, values)) return
+  walk.findings.forbid(`the setting \`${setting}\` may not be changed`)
+}
+
+function isPinnedValue(walk: Walk, setting: string, values: readonly string[] | undefined): boolean {
+  if (values === undefined) return false
+  const [value = ''] = values
+  switch (setting) {
+    case 'client_encoding':
+      return values.length === 1 && isUtf8Name(value)
+    case 'standard_conforming_strings':
+      return values.length === 1 && isTrue(value)
+    case 'backslash_quote':
+      return values.length === 1 && value.toLowerCase() === 'safe_encoding'
+    case 'search_path':
+      return values.length === 2 && value === walk.catalog.schema && values[1] === 'pg_temp'
+    // The value that pg_dump sets, and the server's default: rows that a policy hides raise an error.
+    case 'row_security':
+      return values.length === 1
+    default:
+      return false
+  }
+}
+
+/** As `pg_char_to_encoding` does: letters and digits only, without case. */
+export function isUtf8Name(name: string): boolean {
+  const clean = name.replace(/[^A-Za-z0-9]/g, '').toLowerCase()
+  return clean === 'utf8' || clean === 'unicode'
+}
+
+/** As `parse_bool` does: any prefix of the words. */
+function isTrue(value: string): boolean {
+  const word = value.toLowerCase()
+  if (word === '' || word === 'o') return false
+  return 'true'.startsWith(word) || 'yes'.startsWith(word) || word === 'on' || word === '1'
+}
+
+/** `set_config(name, value, is_local)`: judged as `SET` is, and only with literals. */
+export function setByFunction(walk: Walk, name: string | undefined, value: string | undefined): void {
+  if (name === undefined || value === undefined) {
+    walk.findings.forbid('`set_config` with other arguments than literals')
+    return
+  }
+  // A list is one string here, which the server splits; only plain values are compared.
+  useSetting(walk, name, [value])
+}
+
+function words(text: string): ReadonlySet<string> {
+  return new Set(text.trim().split(/\s+/))
+}

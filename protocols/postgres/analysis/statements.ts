@@ -1,0 +1,368 @@
+/** Statements: which code reads which kind, and the kinds that no grant allows. */
+import type { Analysis, HopKind, StatementAction } from '../../analysis.ts'
+import { walkExpression, walkNode } from './expressions.ts'
+import { checkFields } from './fields.ts'
+import { Findings } from './findings.ts'
+import { useFunction } from './functions.ts'
+import type { Node } from './grammar.ts'
+import { useInto } from './into.ts'
+import { charge, findRelation, readRelation, relationItem } from './relations.ts'
+import { EMPTY_SCOPE, type Scope, scopeOf } from './scope.ts'
+import {
+  nameIn,
+  useParameterTypes,
+  walkChannel,
+  walkClose,
+  walkConstraintsSet,
+  walkDeallocate,
+  walkDiscard,
+  walkExecute,
+  walkFetch,
+  walkSet,
+  walkShow,
+  walkTransaction,
+} from './session-statements.ts'
+import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordOf } from './walk.ts'
+
+/** Statement kinds that reach out of the database, or into its role and files. */
+const HOP_STATEMENTS: Readonly<Record<string, { readonly hop: HopKind; readonly why: string }>> = {
+  AlterForeignServerStmt: { hop: 'outbound_reach', why: 'alters a foreign server' },
+  AlterSubscriptionStmt: { hop: 'outbound_reach', why: 'alters a subscription' },
+  AlterSystemStmt: { hop: 'file_reach', why: "changes the server's configuration file" },
+  AlterUserMappingStmt: { hop: 'outbound_reach', why: 'alters a user mapping' },
+  CreateExtensionStmt: { hop: 'file_reach', why: "runs a script of the server's files" },
+  CreateFdwStmt: { hop: 'outbound_reach', why: 'creates a foreign data wrapper' },
+  CreateForeignServerStmt: { hop: 'outbound_reach', why: 'creates a foreign server' },
+  CreateForeignTableStmt: { hop: 'outbound_reach', why: 'creates a foreign table' },
+  CreateSubscriptionStmt: { hop: 'outbound_reach', why: 'creates a subscription' },
+  CreateTableSpaceStmt: { hop: 'file_reach', why: 'creates a tablespace' },
+  CreateUserMappingStmt: { hop: 'outbound_reach', why: 'creates a user mapping' },
+  CreatedbStmt: { hop: 'wrong_database', why: 'creates a database' },
+  DropdbStmt: { hop: 'wrong_database', why: 'drops a database' },
+  AlterDatabaseStmt: { hop: 'wrong_database', why: 'alters a database' },
+  ImportForeignSchemaStmt: { hop: 'outbound_reach', why: 'imports a foreign schema' },
+  LoadStmt: { hop: 'file_reach', why: 'loads a library' },
+}
+
+/** Statement kinds that no grant allows, and why. */
+const FORBIDDEN_STATEMENTS: Readonly<Record<string, string>> = {
+  AlterCollationStmt: 'changes a collation',
+  AlterDatabaseRefreshCollStmt: 'administers the database',
+  AlterDatabaseSetStmt: 'changes settings of other sessions',
+  AlterDefaultPrivilegesStmt: 'changes privileges',
+  AlterEventTrigStmt: 'changes an event trigger',
+  AlterExtensionContentsStmt: 'changes an extension',
+  AlterExtensionStmt: 'changes an extension',
+  AlterFdwStmt: 'changes a foreign data wrapper',
+  AlterFunctionStmt: 'changes a function',
+  AlterObjectDependsStmt: 'changes what an object depends on',
+  AlterObjectSchemaStmt: 'moves an object to another schema',
+  AlterOpFamilyStmt: 'changes an operator family',
+  AlterOperatorStmt: 'changes an operator',
+  AlterOwnerStmt: 'changes an owner',
+  AlterPublicationStmt: 'changes what is replicated',
+  AlterRoleSetStmt: 'changes settings of other sessions',
+  AlterRoleStmt: 'changes a role',
+  AlterStatsStmt: 'changes statistics',
+  AlterTSConfigurationStmt: 'changes text search',
+  AlterTSDictionaryStmt: 'changes text search',
+  AlterTableMoveAllStmt: 'moves tables to another tablespace',
+  AlterTableSpaceOptionsStmt: 'changes a tablespace',
+  AlterTypeStmt: 'changes the functions of a type',
+  CheckPointStmt: 'administers the server',
+  ClusterStmt: 'administers storage',
+  CreateAmStmt: 'creates an access method',
+  CreateCastStmt: 'creates a cast, which runs unseen',
+  CreateConversionStmt: 'creates an encoding conversion',
+  CreateEventTrigStmt: 'creates an event trigger',
+  CreateFunctionStmt: 'creates code that cannot be followed',
+  CreateOpClassStmt: 'creates an operator class',
+  CreateOpFamilyStmt: 'creates an operator family',
+  CreatePLangStmt: 'creates a language',
+  CreatePublicationStmt: 'publishes tables for replication',
+  CreateRoleStmt: 'creates a role',
+  CreateStatsStmt: 'creates statistics',
+  CreateTransformStmt: 'creates a transform',
+  DefineStmt: 'creates an aggregate, operator, type or text search object',
+  DoStmt: 'runs code that cannot be followed',
+  DropOwnedStmt: 'drops all that a role owns',
+  DropRoleStmt: 'drops a role',
+  DropSubscriptionStmt: 'drops a subscription',
+  DropTableSpaceStmt: 'drops a tablespace',
+  DropUserMappingStmt: 'drops a user mapping',
+  GrantRoleStmt: 'changes memberships',
+  GrantStmt: 'changes privileges',
+  ReassignOwnedStmt: 'changes owners',
+  ReindexStmt: 'administers storage',
+  RuleStmt: 'creates a rule, which rewrites statements unseen',
+  SecLabelStmt: 'changes a security label',
+  VacuumStmt: 'administers storage',
+}
+
+/** Every statement kind that is refused whole. */
+export const REFUSED_STATEMENTS: ReadonlySet<string> = new Set([
+  ...Object.keys(HOP_STATEMENTS),
+  ...Object.keys(FORBIDDEN_STATEMENTS),
+])
+
+/** Walks a wrapped statement. @returns what it mainly does */
+export function walkStatement(walk: Walk, value: unknown): StatementAction {
+  const wrapped = unwrap(value)
+  if (wrapped === undefined) {
+    walk.findings.misunderstand('a statement of an unknown shape')
+    return 'unknown'
+  }
+  const { type, node } = wrapped
+  switch (type) {
+    case 'SelectStmt':
+      walk.query(value, EMPTY_SCOPE)
+      return node['intoClause'] === undefined ? 'select' : 'ddl'
+    case 'InsertStmt':
+      walk.query(value, EMPTY_SCOPE)
+      return 'insert'
+    case 'UpdateStmt':
+      walk.query(value, EMPTY_SCOPE)
+      return 'update'
+    case 'DeleteStmt':
+      walk.query(value, EMPTY_SCOPE)
+      return 'delete'
+    case 'MergeStmt':
+      walk.query(value, EMPTY_SCOPE)
+      return 'merge'
+    case 'TransactionStmt':
+      return walkTransaction(walk, node)
+    case 'VariableSetStmt':
+      return walkSet(walk, node)
+    case 'VariableShowStmt':
+      return walkShow(walk, node)
+    case 'DiscardStmt':
+      return walkDiscard(walk, node)
+    case 'ConstraintsSetStmt':
+      return walkConstraintsSet(walk, node)
+    case 'PrepareStmt':
+      return walkPrepare(walk, node)
+    case 'ExecuteStmt':
+      return walkExecute(walk, node)
+    case 'DeallocateStmt':
+      return walkDeallocate(walk, node)
+    case 'DeclareCursorStmt':
+      return walkDeclare(walk, node)
+    case 'FetchStmt':
+      return walkFetch(walk, node)
+    case 'ClosePortalStmt':
+      return walkClose(walk, node)
+    case 'ListenStmt':
+    case 'NotifyStmt':
+      return walkChannel(walk, type, node)
+    case 'UnlistenStmt':
+      checkFields(walk.findings, type, node)
+      return 'listen'
+    case 'ExplainStmt':
+      return walkExplain(walk, node)
+    case 'CopyStmt':
+      return walkCopy(walk, node)
+    case 'LockStmt':
+      return walkLock(walk, node)
+    case 'TruncateStmt':
+      return walkTruncate(walk, node)
+    case 'CallStmt':
+      return walkCall(walk, node)
+    case 'CreateTableAsStmt':
+      return walkCreateTableAs(walk, node)
+    default:
+      return refuse(walk, type)
+  }
+}
+
+function refuse(walk: Walk, type: string): StatementAction {
+  const hop = Object.hasOwn(HOP_STATEMENTS, type) ? HOP_STATEMENTS[type] : undefined
+  const why = Object.hasOwn(FORBIDDEN_STATEMENTS, type) ? FORBIDDEN_STATEMENTS[type] : undefined
+  if (hop !== undefined) walk.findings.hop(hop.hop, hop.why)
+  else if (why !== undefined) walk.findings.forbid(why)
+  else walk.findings.misunderstand(`${type} is not modelled`)
+  return type.startsWith('Do') ? 'call' : 'ddl'
+}
+
+/** Walks a statement on its own, for a name that will carry it. */
+function analyseInner(walk: Walk, value: unknown): Analysis {
+  const findings = new Findings()
+  const action = walkStatement({ ...walk, findings }, value)
+  walk.findings.merge(findings)
+  return findings.result(action)
+}
+
+function walkPrepare(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'PrepareStmt', node)
+  useParameterTypes(walk, node['argtypes'])
+  const name = nameIn(walk, node['name'])
+  const analysis = analyseInner(walk, node['query'])
+  if (name !== undefined) walk.findings.uses.push({ kind: 'prepare', name, analysis })
+  return 'prepare'
+}
+
+function walkDeclare(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'DeclareCursorStmt', node)
+  const name = nameIn(walk, node['portalname'])
+  const analysis = analyseInner(walk, node['query'])
+  if (name !== undefined) walk.findings.uses.push({ kind: 'declare', name, analysis })
+  return 'cursor'
+}
+
+/** EXPLAIN needs what its statement needs: with ANALYZE it runs it, without it still reads statistics. */
+function walkExplain(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'ExplainStmt', node)
+  for (const value of listOf(node['options'])) {
+    const option = nodeOf(value, 'DefElem')
+    if (option === undefined || !EXPLAIN_OPTIONS.has(String(option['defname']))) {
+      walk.findings.misunderstand('an option of EXPLAIN that is not modelled')
+    }
+  }
+  walkStatement(walk, node['query'])
+  return 'explain'
+}
+
+/** https://www.postgresql.org/docs/current/sql-explain.html; `settings` shows settings and is left out. */
+const EXPLAIN_OPTIONS: ReadonlySet<string> = new Set([
+  'analyze',
+  'verbose',
+  'costs',
+  'generic_plan',
+  'buffers',
+  'serialize',
+  'wal',
+  'timing',
+  'summary',
+  'memory',
+  'format',
+])
+
+function walkCreateTableAs(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'CreateTableAsStmt', node)
+  if (node['objtype'] !== 'OBJECT_TABLE' && node['objtype'] !== 'OBJECT_MATVIEW') {
+    walk.findings.misunderstand('CREATE … AS of an unknown kind')
+  }
+  useInto(walk, node['into'])
+  walkStatement(walk, node['query'])
+  return 'ddl'
+}
+
+/** https://www.postgresql.org/docs/current/sql-copy.html; options without a list of columns need no check. */
+const COPY_OPTIONS: ReadonlySet<unknown> = new Set([
+  'format',
+  'freeze',
+  'delimiter',
+  'null',
+  'default',
+  'header',
+  'quote',
+  'escape',
+  'force_quote',
+  'force_not_null',
+  'force_null',
+  'on_error',
+  'reject_limit',
+  'encoding',
+  'log_verbosity',
+])
+
+function walkCopy(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'CopyStmt', node)
+  const { findings } = walk
+  const filename = stringOf(node['filename'])
+  if (node['is_program'] === true) findings.hop('outbound_reach', 'runs a program on the server', filename)
+  else if (filename !== undefined)
+    findings.hop('file_reach', "reads or writes a file of the server's", filename)
+  for (const value of listOf(node['options'])) {
+    const option = nodeOf(value, 'DefElem')
+    if (option === undefined || !COPY_OPTIONS.has(option['defname'])) {
+      findings.misunderstand('an option of COPY that is not modelled')
+    }
+    // Another encoding would have the data read in another way than it was judged.
+    if (option?.['defname'] === 'encoding') findings.forbid('COPY in another encoding')
+  }
+  if (node['query'] !== undefined) {
+    walk.query(node['query'], EMPTY_SCOPE)
+    return 'copy'
+  }
+  const rangeVar = node['relation']
+  const relation = isNode(rangeVar) ? findRelation(walk, rangeVar) : undefined
+  if (relation === undefined) {
+    if (!isNode(rangeVar)) findings.misunderstand('COPY without a table')
+    return 'copy'
+  }
+  const action = node['is_from'] === true ? 'insert' : 'select'
+  const origin = readRelation(walk, relation, action)
+  if (origin === undefined) return 'copy'
+  if (action === 'insert' && origin.kind !== 'table')
+    findings.forbid('COPY into something that is not a table')
+  const columns =
+    node['attlist'] === undefined
+      ? relation.columns
+      : listOf(node['attlist']).map((name) => wordOf(name) ?? '')
+  if (columns === undefined) charge(walk, origin, undefined)
+  for (const column of columns ?? []) charge(walk, origin, column)
+  // WHERE sees the incoming row, which is not the table's.
+  const incoming = {
+    ...relationItem(origin, relation, undefined),
+    columns: (relation.columns ?? []).map((name) => ({ name, charges: [] })),
+    origin: undefined,
+    bases: [],
+  }
+  walkExpression(walk, node['whereClause'], scopeOf([incoming], undefined))
+  return 'copy'
+}
+
+/** https://www.postgresql.org/docs/current/sql-lock.html: `mode` is 1 for ACCESS SHARE to 8. */
+function walkLock(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'LockStmt', node)
+  const { mode } = node
+  // ROW SHARE and weaker need no more than reading; others need one of the privileges to change the table.
+  const action = mode === 1 || mode === 2 ? 'select' : 'update'
+  for (const value of listOf(node['relations'])) {
+    const rangeVar = nodeOf(value, 'RangeVar')
+    const relation = rangeVar === undefined ? undefined : findRelation(walk, rangeVar)
+    if (rangeVar === undefined) walk.findings.misunderstand('LOCK of an unknown shape')
+    if (relation === undefined) continue
+    const origin = readRelation(walk, relation, action)
+    if (origin?.kind === 'table') charge(walk, origin, undefined)
+    else walk.findings.forbid('locks something that is not a table')
+  }
+  return 'lock'
+}
+
+function walkTruncate(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'TruncateStmt', node)
+  if (node['behavior'] === 'DROP_CASCADE') {
+    walk.findings.forbid('CASCADE truncates tables that the statement does not name')
+  }
+  for (const value of listOf(node['relations'])) {
+    const rangeVar = nodeOf(value, 'RangeVar')
+    const relation = rangeVar === undefined ? undefined : findRelation(walk, rangeVar)
+    if (rangeVar === undefined) walk.findings.misunderstand('TRUNCATE of an unknown shape')
+    if (relation === undefined) continue
+    const origin = readRelation(walk, relation, 'truncate')
+    if (origin?.kind !== 'table') walk.findings.forbid('truncates something that is not a table')
+  }
+  return 'truncate'
+}
+
+function walkCall(walk: Walk, node: Node): StatementAction {
+  checkFields(walk.findings, 'CallStmt', node)
+  const call = node['funccall']
+  if (!isNode(call)) {
+    walk.findings.misunderstand('CALL of an unknown shape')
+    return 'call'
+  }
+  useFunction(walk, call, 'call')
+  const scope: Scope = EMPTY_SCOPE
+  // The procedure itself is judged above; the rest of the node are its arguments.
+  for (const value of listOf(call['args'])) walkExpression(walk, value, scope)
+  const { args: _args, funcname: _funcname, ...rest } = call
+  walkNode(walk, 'List', {}, scope)
+  for (const field of Object.keys(rest)) {
+    if (!CALL_FIELDS.has(field)) walk.findings.misunderstand(`CALL with ${field}`)
+  }
+  return 'call'
+}
+
+const CALL_FIELDS: ReadonlySet<string> = new Set(['funcformat', 'func_variadic', 'location'])

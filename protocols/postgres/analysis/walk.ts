@@ -1,0 +1,70 @@
+/** What every part of the walk over a parse tree is given. */
+import type { NativeError } from '../../analysis.ts'
+import type { PostgresCatalog } from '../catalog.ts'
+import type { Findings } from './findings.ts'
+import type { Node } from './grammar.ts'
+import type { Result, Scope } from './scope.ts'
+
+export type Walk = {
+  readonly catalog: PostgresCatalog
+  readonly findings: Findings
+  /** The text as parsed: node locations are byte offsets into it. */
+  readonly text: Buffer
+  /** Walks a wrapped expression, or a list of them. */
+  readonly expression: (node: unknown, scope: Scope) => void
+  /** Walks a wrapped SELECT, INSERT, UPDATE, DELETE or MERGE. */
+  readonly query: (node: unknown, scope: Scope) => Result
+}
+
+/** An error at a node, with its place counted in characters from 1 as the server counts. */
+export function errorAt(walk: Walk, node: Node, code: string, message: string): NativeError {
+  const location = node['location']
+  // The field is left out where it is 0.
+  const offset = typeof location === 'number' ? location : 0
+  const position = [...walk.text.toString('utf8', 0, offset)].length + 1
+  return { code, message, position }
+}
+
+export function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+export function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+/** The one type name of a wrapped node and its fields; `undefined`: not a wrapped node. */
+export function unwrap(value: unknown): { readonly type: string; readonly node: Node } | undefined {
+  if (!isNode(value)) return undefined
+  const types = Object.keys(value)
+  const type = types[0]
+  if (type === undefined || types.length !== 1) return undefined
+  const node = value[type]
+  return isNode(node) ? { type, node } : undefined
+}
+
+/** The fields of a wrapped node of this type; `undefined`: another one. */
+export function nodeOf(value: unknown, type: string): Node | undefined {
+  const wrapped = unwrap(value)
+  return wrapped?.type === type ? wrapped.node : undefined
+}
+
+/** The text of a wrapped String node. */
+export function wordOf(value: unknown): string | undefined {
+  return stringOf(nodeOf(value, 'String')?.['sval'])
+}
+
+/** A list of wrapped String nodes as words; `undefined` where it holds anything else. */
+export function wordsOf(value: unknown): readonly string[] | undefined {
+  const words: string[] = []
+  for (const part of listOf(value)) {
+    const word = wordOf(part)
+    if (word === undefined) return undefined
+    words.push(word)
+  }
+  return words
+}
