@@ -91,6 +91,11 @@ export type KeyUse = {
   readonly key: string
   readonly read: boolean
   readonly write: boolean
+  /**
+   * True where `key` is a glob pattern (`SCAN 0 MATCH cart:*`): covered only by a granted pattern that matches
+   * everything this one can match.
+   */
+  readonly pattern?: boolean
 }
 
 /** How one Redis command uses one Pub/Sub channel. A `pattern` is matched literally against granted patterns. */

@@ -42,6 +42,23 @@ export class Inbox {
     this.end += chunk.length
   }
 
+  /**
+   * Says that a message of `total` bytes is arriving, so that its chunks are copied once and not at each doubling.
+   * Grows at most fourfold at a time: a peer that only announces bytes costs nothing.
+   */
+  reserve(total: number): void {
+    const length = this.end - this.start
+    if (total <= length || (this.#owned && this.buffer.length - this.start >= total)) return
+    const size = Math.min(total, Math.max(4 * length, 1024 * 1024))
+    if (this.#owned && this.buffer.length - this.start >= size) return
+    const grown = Buffer.allocUnsafeSlow(size)
+    this.buffer.copy(grown, 0, this.start, this.end)
+    this.buffer = grown
+    this.start = 0
+    this.end = length
+    this.#owned = true
+  }
+
   /** Drops the first `size` waiting bytes. */
   skip(size: number): void {
     if (size > this.end - this.start) throw new RangeError('skip past the end of the inbox')

@@ -1,0 +1,33 @@
+import type { Line } from './row.ts'
+
+/** Hashes. */
+export const HASHES: readonly Line[] = [
+  ['hdel', -3, 'W 1', 'write hash fast'],
+  ['hexists', 3, 'R 1', 'read hash fast'],
+  ['hexpire', -6, 'W 1', 'write hash fast'],
+  ['hexpireat', -6, 'W 1', 'write hash fast'],
+  ['hexpiretime', -5, 'R 1', 'read hash fast'],
+  ['hget', 3, 'R 1', 'read hash fast'],
+  ['hgetall', 2, 'R 1', 'read hash slow'],
+  ['hgetdel', -5, 'RW 1', 'write hash fast'],
+  ['hgetex', -5, 'RW 1', 'write hash fast'],
+  ['hincrby', 4, 'RW 1', 'write hash fast'],
+  ['hincrbyfloat', 4, 'RW 1', 'write hash fast'],
+  ['hkeys', 2, 'R 1', 'read hash slow'],
+  ['hlen', 2, 'R 1', 'read hash fast'],
+  ['hmget', -3, 'R 1', 'read hash fast'],
+  ['hmset', -4, 'W 1', 'write hash fast'],
+  ['hpersist', -5, 'W 1', 'write hash fast'],
+  ['hpexpire', -6, 'W 1', 'write hash fast'],
+  ['hpexpireat', -6, 'W 1', 'write hash fast'],
+  ['hpexpiretime', -5, 'R 1', 'read hash fast'],
+  ['hpttl', -5, 'R 1', 'read hash fast'],
+  ['hrandfield', -2, 'R 1', 'read hash slow'],
+  ['hscan', -3, 'R 1', 'read hash slow'],
+  ['hset', -4, 'W 1', 'write hash fast'],
+  ['hsetex', -6, 'W 1', 'write hash fast'],
+  ['hsetnx', 4, 'W 1', 'write hash fast'],
+  ['hstrlen', 3, 'R 1', 'read hash fast'],
+  ['httl', -5, 'R 1', 'read hash fast'],
+  ['hvals', 2, 'R 1', 'read hash slow'],
+]

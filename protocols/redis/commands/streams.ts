@@ -1,0 +1,40 @@
+import { FREE, type Line } from './row.ts'
+
+/** Streams. */
+export const STREAMS: readonly Line[] = [
+  ['xack', -4, 'W 1', 'write stream fast'],
+  ['xadd', -5, 'W 1', 'write stream fast'],
+  ['xautoclaim', -6, 'RW 1', 'write stream fast'],
+  ['xclaim', -6, 'RW 1', 'write stream fast'],
+  ['xdel', -3, 'W 1', 'write stream fast'],
+  ['xgroup|create', -5, 'W 2', 'write stream slow'],
+  ['xgroup|createconsumer', 5, 'W 2', 'write stream slow'],
+  ['xgroup|delconsumer', 5, 'W 2', 'write stream slow'],
+  ['xgroup|destroy', 4, 'W 2', 'write stream slow'],
+  ['xgroup|help', 2, '', 'stream slow', FREE],
+  ['xgroup|setid', -5, 'W 2', 'write stream slow'],
+  ['xinfo|consumers', 4, 'R 2', 'read stream slow'],
+  ['xinfo|groups', 3, 'R 2', 'read stream slow'],
+  ['xinfo|help', 2, '', 'stream slow', FREE],
+  ['xinfo|stream', -3, 'R 2', 'read stream slow'],
+  ['xlen', 2, 'R 1', 'read stream fast'],
+  ['xpending', -3, 'R 1', 'read stream slow'],
+  ['xrange', -4, 'R 1', 'read stream slow'],
+  [
+    'xread',
+    -4,
+    '',
+    'read stream slow blocking',
+    { parser: 'xread', serverKeys: ['RO+access@kw(STREAMS,1)/r(-1,1,2)'] },
+  ],
+  [
+    'xreadgroup',
+    -7,
+    '',
+    'write stream slow blocking',
+    { parser: 'xreadgroup', serverKeys: ['RO+access@kw(STREAMS,4)/r(-1,1,2)'] },
+  ],
+  ['xrevrange', -4, 'R 1', 'read stream slow'],
+  ['xsetid', -3, 'W 1', 'write stream fast'],
+  ['xtrim', -4, 'W 1', 'write stream slow'],
+]

@@ -1,0 +1,261 @@
+/**
+ * The client's side of RESP: commands, as arrays of bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/):
+ *
+ *     *2\r\n$3\r\nGET\r\n$6\r\ncart:7\r\n
+ *
+ * or inline, as words on one line. Only the canonical form of each is read: servers differ in what else they accept
+ * (`*01`, `$+4`, a lone LF, quotes in an inline command), and two parsers that differ are a way past this one. What
+ * has been read may be relayed byte for byte.
+ */
+import { ProtocolError } from '../errors.ts'
+import type { Inbox } from '../inbox.ts'
+import { Args } from './args.ts'
+
+/** What a client may send; smaller before login, as on the server. */
+export type RequestLimits = {
+  /** Arguments of one command with its name. */
+  readonly argsMax: number
+  /** Bytes of one argument. */
+  readonly argBytesMax: number
+  /** Bytes of one command with its frame. It is held until it is whole, because its keys may stand anywhere. */
+  readonly commandBytesMax: number
+  /** Beginning of the sentences about the first two, as the server words them. */
+  readonly who: 'unauthenticated' | 'invalid'
+}
+
+/** The server's own limits before login (`networking.c`: 10 arguments, 16384 bytes), and a total. */
+export const LIMITS_BEFORE_LOGIN: RequestLimits = {
+  argsMax: 10,
+  argBytesMax: 16_384,
+  commandBytesMax: 65_536,
+  who: 'unauthenticated',
+}
+
+/** A million arguments, 64 MiB: below the server's, because a command is held in memory until it is whole. */
+export const LIMITS: RequestLimits = {
+  argsMax: 1_048_576,
+  argBytesMax: 64 * 1024 * 1024,
+  commandBytesMax: 64 * 1024 * 1024,
+  who: 'invalid',
+}
+
+/** An inline command longer than this is refused; the server takes 64 KiB. */
+const INLINE_BYTES_MAX = 4096
+
+/** `*1048576\r\n`, `$67108864\r\n`: a header line is never longer. */
+const HEADER_BYTES_MAX = 16
+
+/** Below this an argument is not worth an allocation of its own size. */
+const RESERVE_BYTES_MIN = 65_536
+
+const CR = 0x0d
+const LF = 0x0a
+const STAR = 0x2a
+const DOLLAR = 0x24
+const MINUS = 0x2d
+const ZERO = 0x30
+const NINE = 0x39
+
+/** A header that has not wholly arrived. */
+const INCOMPLETE = -2
+
+/** Finds the commands in what a client has sent. */
+export class RequestScanner {
+  readonly #inbox: Inbox
+  #limits: RequestLimits
+  /** The arguments of the command found by `next()`; valid until it is called again. */
+  readonly args = new Args()
+  /** Bytes of that command, from the inbox's start. */
+  size = 0
+  /** True where it came as a line, and so cannot be relayed as it is. */
+  inline = false
+  /** Arguments still to come; -1 before the header of a command. */
+  #argsLeft = -1
+  /** Offset from the inbox's start of the next byte to read. */
+  #at = 0
+
+  constructor(inbox: Inbox, limits: RequestLimits) {
+    this.#inbox = inbox
+    this.#limits = limits
+  }
+
+  /** Takes other limits for what comes next. */
+  limit(limits: RequestLimits): void {
+    this.#limits = limits
+  }
+
+  /**
+   * Finds the next command; false: more bytes are needed. The caller takes `size` bytes from the inbox before it
+   * asks again. @throws ProtocolError in the server's words
+   */
+  next(): boolean {
+    if (this.#argsLeft === -1 && !this.#begin()) return false
+    if (this.inline) return true
+    while (this.#argsLeft > 0) {
+      if (!this.#readArgument()) return false
+      this.#argsLeft -= 1
+    }
+    this.#argsLeft = -1
+    this.size = this.#at
+    this.#point()
+    return true
+  }
+
+  /** The inbox may have moved what waits since the offsets were taken. */
+  #point(): void {
+    this.args.buffer = this.#inbox.buffer
+    this.args.base = this.#inbox.start
+  }
+
+  /** Reads the header of a command; empty ones get no answer from a server and are dropped. */
+  #begin(): boolean {
+    const inbox = this.#inbox
+    for (;;) {
+      this.args.clear()
+      this.inline = false
+      this.#at = 0
+      if (inbox.length === 0) return false
+      const first = inbox.buffer[inbox.start]
+      if (first !== STAR) {
+        if (!this.#readInline()) return false
+        if (this.args.count > 0) return true
+        inbox.skip(this.size)
+        continue
+      }
+      const count = this.#readHeader('multibulk')
+      if (count === INCOMPLETE) return false
+      if (count > this.#limits.argsMax) fail(`${this.#limits.who} multibulk length`)
+      if (count > 0) {
+        this.#argsLeft = count
+        return true
+      }
+      inbox.skip(this.#at)
+    }
+  }
+
+  #readArgument(): boolean {
+    const inbox = this.#inbox
+    const from = this.#at
+    if (inbox.length === from) return false
+    const first = inbox.buffer[inbox.start + from] ?? 0
+    if (first !== DOLLAR) fail(`expected '$', got '${printable(first)}'`)
+    const size = this.#readHeader('bulk')
+    if (size === INCOMPLETE) {
+      this.#at = from
+      return false
+    }
+    if (size < 0 || size > this.#limits.argBytesMax) fail(`${this.#limits.who} bulk length`)
+    const start = this.#at
+    const end = start + size
+    if (end + 2 > this.#limits.commandBytesMax) fail(`${this.#limits.who} bulk length`)
+    if (inbox.length < end + 2) {
+      if (size >= RESERVE_BYTES_MIN) inbox.reserve(end + 2)
+      this.#at = from
+      return false
+    }
+    const base = inbox.start
+    if (inbox.buffer[base + end] !== CR || inbox.buffer[base + end + 1] !== LF) fail('invalid bulk length')
+    this.args.add(start, end)
+    this.#at = end + 2
+    return true
+  }
+
+  /**
+   * Reads `*n\r\n` or `$n\r\n` at `#at` and stands behind it. `*-n` is an empty command; no other sign, and no
+   * leading zero.
+   */
+  #readHeader(what: 'multibulk' | 'bulk'): number {
+    const { buffer, start, end } = this.#inbox
+    let at = start + this.#at + 1
+    const limit = Math.min(end, at + HEADER_BYTES_MAX)
+    const negative = at < limit && buffer[at] === MINUS
+    if (negative) at += 1
+    const digits = at
+    let value = 0
+    for (; at < limit; at++) {
+      const byte = buffer[at] ?? 0
+      if (byte < ZERO || byte > NINE) break
+      value = value * 10 + (byte - ZERO)
+    }
+    if (at === end) return this.#incomplete(at, what)
+    if (buffer[at] !== CR || at === digits) fail(`invalid ${what} length`)
+    if (at + 1 === end) return INCOMPLETE
+    if (buffer[at + 1] !== LF) fail(`invalid ${what} length`)
+    if (buffer[digits] === ZERO && (at - digits > 1 || negative)) fail(`invalid ${what} length`)
+    if (negative && what === 'bulk') fail(`invalid ${what} length`)
+    this.#at = at + 2 - start
+    return negative ? 0 : value
+  }
+
+  #incomplete(at: number, what: string): number {
+    if (at - this.#inbox.start - this.#at >= HEADER_BYTES_MAX) fail(`invalid ${what} length`)
+    return INCOMPLETE
+  }
+
+  /**
+   * Reads a line of words. Only plain words between single or more spaces: quotes and escapes are read differently
+   * by different servers.
+   */
+  #readInline(): boolean {
+    const { buffer, start, end } = this.#inbox
+    const found = buffer.indexOf(LF, start)
+    const line = found === -1 || found >= end ? -1 : found
+    if ((line === -1 ? end : line) - start > INLINE_BYTES_MAX) fail('too big inline request')
+    if (line === -1) {
+      this.#checkInline(start, end)
+      return false
+    }
+    const stop = line > start && buffer[line - 1] === CR ? line - 1 : line
+    this.#checkInline(start, stop)
+    this.#splitInline(start, stop)
+    this.size = line + 1 - start
+    this.inline = this.args.count > 0
+    this.#point()
+    return true
+  }
+
+  #checkInline(from: number, to: number): void {
+    const { buffer } = this.#inbox
+    for (let at = from; at < to; at++) {
+      const byte = buffer[at] ?? 0
+      const maybeEnd = byte === CR && at === to - 1
+      if (maybeEnd) continue
+      if (byte < 0x20 || byte > 0x7e) fail('an inline command with bytes that are not printable')
+      if (byte === 0x22 || byte === 0x27 || byte === 0x5c) fail('an inline command with quotes')
+    }
+  }
+
+  #splitInline(from: number, to: number): void {
+    const { buffer, start } = this.#inbox
+    let at = from
+    while (at < to) {
+      while (at < to && buffer[at] === 0x20) at += 1
+      const word = at
+      while (at < to && buffer[at] !== 0x20) at += 1
+      if (at > word) this.args.add(word - start, at - start)
+    }
+    if (this.args.count > this.#limits.argsMax) fail(`${this.#limits.who} multibulk length`)
+    // A browser made to speak to this port: the server ends such a connection too.
+    const name =
+      this.args.count === 0 ? undefined : buffer.toString('latin1', from, to).trimStart().toLowerCase()
+    if (name?.startsWith('post') || name?.startsWith('host:')) fail('possible cross-protocol request')
+  }
+}
+
+function printable(byte: number): string {
+  return byte > 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '?'
+}
+
+function fail(message: string): never {
+  throw new ProtocolError('redis', 'client', message)
+}
+
+/** The canonical form of an inline command, for the server. */
+export function encodeCommand(words: readonly (Buffer | string)[]): Buffer {
+  const parts: Buffer[] = [Buffer.from(`*${words.length}\r\n`, 'latin1')]
+  for (const word of words) {
+    const bytes = typeof word === 'string' ? Buffer.from(word, 'utf8') : word
+    parts.push(Buffer.from(`$${bytes.length}\r\n`, 'latin1'), bytes, Buffer.from('\r\n', 'latin1'))
+  }
+  return Buffer.concat(parts)
+}

@@ -1,0 +1,65 @@
+/**
+ * What the server owes: one entry for each command that was sent to it or answered here, in order. Replies carry no
+ * number, so that their place is all that tells which command they answer.
+ */
+
+/** Verbs that are answered once for each channel, as arrays in RESP2 and as pushes in RESP3. */
+export type SubscriptionVerb =
+  | 'subscribe'
+  | 'psubscribe'
+  | 'ssubscribe'
+  | 'unsubscribe'
+  | 'punsubscribe'
+  | 'sunsubscribe'
+
+export type Owed =
+  /** One reply, passed on. */
+  | { readonly kind: 'reply'; readonly statementId: number }
+  /** The answer is ours and waits for its turn. */
+  | { readonly kind: 'answer'; readonly statementId: number | undefined; readonly bytes: Buffer }
+  /** The server's complaint about `poison` is replaced with the denial. */
+  | { readonly kind: 'denied'; readonly poison: string; readonly bytes: Buffer }
+  /** The server's greeting is replaced with ours, unless it is an error. */
+  | { readonly kind: 'hello'; readonly statementId: number; readonly version: 2 | 3; readonly bytes: Buffer }
+  | Confirmations
+
+/** Confirmations of a (un)subscription. */
+export type Confirmations = {
+  readonly kind: 'confirmations'
+  readonly statementId: number
+  readonly verb: SubscriptionVerb
+  /** How many are still to come; 0: as many as there are subscriptions, known when the first one comes. */
+  left: number
+}
+
+/** Shifting is done in steps of this size, so that the cost for each entry is constant. */
+const COMPACT_AT = 1024
+
+/** A first-in-first-out queue. */
+export class InFlight {
+  readonly #entries: Owed[] = []
+  #head = 0
+
+  get length(): number {
+    return this.#entries.length - this.#head
+  }
+
+  get first(): Owed | undefined {
+    return this.#entries[this.#head]
+  }
+
+  push(entry: Owed): void {
+    this.#entries.push(entry)
+  }
+
+  shift(): void {
+    this.#head += 1
+    if (this.#head === this.#entries.length) {
+      this.#entries.length = 0
+      this.#head = 0
+    } else if (this.#head >= COMPACT_AT && this.#head * 2 >= this.#entries.length) {
+      this.#entries.splice(0, this.#head)
+      this.#head = 0
+    }
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * Commands whose options decide what they touch. Each parser walks the arguments as the server's own does, word for
+ * word, and gives up where the server would answer with an error: what it cannot follow is refused.
+ *
+ * Options are C strings to the server, which stops at a NUL where we would not: `Args.word` gives nothing for a
+ * word with any byte that is not printable, and so such an option is never followed.
+ */
+import type { KeyUse } from '../access.ts'
+import type { HopKind } from '../analysis.ts'
+import type { Args } from './args.ts'
+import type { ParserName } from './commands/row.ts'
+import { useKey } from './keys.ts'
+
+/** What a parser found: all keys read, all that and unnamed keys, the server's error, or an attempt to leave. */
+export type Parsed =
+  | { readonly found: 'named_keys' | 'all_keys' }
+  | { readonly found: 'error'; readonly message: string }
+  | { readonly found: 'hop'; readonly hop: HopKind; readonly why: string; readonly target: string }
+
+const NAMED_KEYS: Parsed = { found: 'named_keys' }
+const ALL_KEYS: Parsed = { found: 'all_keys' }
+const SYNTAX: Parsed = { found: 'error', message: 'syntax error' }
+
+/** Reads the keys of `args` into `uses`. */
+export function parseCommand(parser: ParserName, args: Args, uses: KeyUse[], database: number): Parsed {
+  switch (parser) {
+    case 'set':
+      return parseSet(args, uses)
+    case 'bitfield':
+      return parseBitfield(args, uses)
+    case 'zadd':
+      return parseZadd(args, uses)
+    case 'sort':
+      return parseSort(args, uses)
+    case 'georadius':
+      return parseGeoradius(args, uses, 6)
+    case 'georadiusbymember':
+      return parseGeoradius(args, uses, 5)
+    case 'xread':
+      return parseXread(args, uses, false)
+    case 'xreadgroup':
+      return parseXread(args, uses, true)
+    case 'copy':
+      return parseCopy(args, uses, database)
+    case 'scan':
+      return parseScan(args, uses)
+    case 'keys':
+      return keyPattern(args, uses, 1)
+    case 'tracking':
+      return parseTracking(args, uses)
+  }
+}
+
+/** `SET key value [NX|XX|IFEQ value] [GET] [EX s|PX ms|EXAT t|PXAT t|KEEPTTL]`: GET and IFEQ also read. */
+function parseSet(args: Args, uses: KeyUse[]): Parsed {
+  let reads = false
+  for (let i = 3; i < args.count; i++) {
+    switch (args.word(i)) {
+      case 'nx':
+      case 'xx':
+      case 'keepttl':
+        break
+      case 'get':
+        reads = true
+        break
+      case 'ifeq':
+        reads = true
+        i += 1
+        break
+      case 'ex':
+      case 'px':
+      case 'exat':
+      case 'pxat':
+        i += 1
+        break
+      default:
+        return SYNTAX
+    }
+    if (i >= args.count) return SYNTAX
+  }
+  useKey(uses, args, 1, reads ? 'RW' : 'W')
+  return NAMED_KEYS
+}
+
+/** `BITFIELD key [GET enc off] [SET enc off v] [INCRBY enc off by] [OVERFLOW how]`: only GETs only read. */
+function parseBitfield(args: Args, uses: KeyUse[]): Parsed {
+  let writes = false
+  let i = 2
+  while (i < args.count) {
+    switch (args.word(i)) {
+      case 'get':
+        i += 3
+        break
+      case 'set':
+      case 'incrby':
+        writes = true
+        i += 4
+        break
+      case 'overflow':
+        i += 2
+        break
+      default:
+        return SYNTAX
+    }
+    if (i > args.count) return SYNTAX
+  }
+  useKey(uses, args, 1, writes ? 'RW' : 'R')
+  return NAMED_KEYS
+}
+
+/** `ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member …`: INCR answers with the score and so reads. */
+function parseZadd(args: Args, uses: KeyUse[]): Parsed {
+  let reads = false
+  let i = 2
+  for (; i < args.count; i++) {
+    const word = args.word(i)
+    if (word === 'incr') reads = true
+    else if (word !== 'nx' && word !== 'xx' && word !== 'gt' && word !== 'lt' && word !== 'ch') break
+  }
+  const rest = args.count - i
+  if (rest === 0 || rest % 2 !== 0) return SYNTAX
+  useKey(uses, args, 1, reads ? 'RW' : 'W')
+  return NAMED_KEYS
+}
+
+/**
+ * `SORT key [BY pattern] [LIMIT off n] [GET pattern …] [ASC|DESC] [ALPHA] [STORE target]`.
+ *
+ * The server's key metadata takes the first word STORE for the option even where it is the argument of BY, and its
+ * ACL then sees the wrong target. A BY or GET with `*` reads keys whose names come from the data.
+ */
+function parseSort(args: Args, uses: KeyUse[]): Parsed {
+  useKey(uses, args, 1, 'R')
+  let allKeys = false
+  for (let i = 2; i < args.count; i++) {
+    const left = args.count - i - 1
+    switch (args.word(i)) {
+      case 'asc':
+      case 'desc':
+      case 'alpha':
+        break
+      case 'limit':
+        if (left < 2) return SYNTAX
+        i += 2
+        break
+      case 'store':
+        if (left < 1) return SYNTAX
+        i += 1
+        useKey(uses, args, i, 'W')
+        break
+      case 'by':
+        if (left < 1) return SYNTAX
+        i += 1
+        if (args.includes(i, 0x2a)) allKeys = true
+        break
+      case 'get':
+        if (left < 1) return SYNTAX
+        i += 1
+        if (args.word(i) !== '#') allKeys = true
+        break
+      default:
+        return SYNTAX
+    }
+  }
+  return allKeys ? ALL_KEYS : NAMED_KEYS
+}
+
+/**
+ * `GEORADIUS key lon lat radius unit [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT n [ANY]] [ASC|DESC] [STORE k]
+ * [STOREDIST k]`, and `GEORADIUSBYMEMBER` with one argument less. Of several targets the server writes the last and
+ * its ACL has seen the first; here every one counts.
+ */
+function parseGeoradius(args: Args, uses: KeyUse[], options: number): Parsed {
+  if (args.count < options) return SYNTAX
+  useKey(uses, args, 1, 'R')
+  for (let i = options; i < args.count; i++) {
+    switch (args.word(i)) {
+      case 'withdist':
+      case 'withhash':
+      case 'withcoord':
+      case 'any':
+      case 'asc':
+      case 'desc':
+        break
+      case 'count':
+        i += 1
+        break
+      case 'store':
+      case 'storedist':
+        i += 1
+        if (i < args.count) useKey(uses, args, i, 'W')
+        break
+      default:
+        return SYNTAX
+    }
+    if (i >= args.count) return SYNTAX
+  }
+  return NAMED_KEYS
+}
+
+/**
+ * `XREAD [COUNT n] [BLOCK ms] STREAMS key … id …`; with `GROUP group consumer` and `[NOACK]` for `XREADGROUP`, which
+ * also writes: the consumer, its pending entries and the last id delivered.
+ *
+ * The server's key metadata looks for the word STREAMS alone, and finds it where it is a group's name.
+ */
+function parseXread(args: Args, uses: KeyUse[], group: boolean): Parsed {
+  let grouped = false
+  for (let i = 1; i < args.count; i++) {
+    const left = args.count - i - 1
+    switch (args.word(i)) {
+      case 'count':
+      case 'block':
+        if (left < 1) return SYNTAX
+        i += 1
+        break
+      case 'noack':
+        if (!group) return SYNTAX
+        break
+      case 'group':
+        if (!group || left < 2) return SYNTAX
+        grouped = true
+        i += 2
+        break
+      case 'streams': {
+        if (left < 2 || left % 2 !== 0 || grouped !== group) return SYNTAX
+        for (let k = i + 1; k <= i + left / 2; k++) useKey(uses, args, k, group ? 'RW' : 'R')
+        return NAMED_KEYS
+      }
+      default:
+        return SYNTAX
+    }
+  }
+  return SYNTAX
+}
+
+/** `COPY source target [DB n] [REPLACE]`. */
+function parseCopy(args: Args, uses: KeyUse[], database: number): Parsed {
+  useKey(uses, args, 1, 'R')
+  useKey(uses, args, 2, 'W')
+  let elsewhere: number | undefined
+  for (let i = 3; i < args.count; i++) {
+    const word = args.word(i)
+    if (word === 'replace') continue
+    if (word !== 'db' || i + 1 >= args.count) return SYNTAX
+    i += 1
+    const target = args.integer(i)
+    if (target === undefined) return { found: 'error', message: 'value is not an integer or out of range' }
+    if (target !== database) elsewhere = target
+  }
+  if (elsewhere === undefined) return NAMED_KEYS
+  return { found: 'hop', hop: 'wrong_database', why: 'copies to another database', target: String(elsewhere) }
+}
+
+/**
+ * A pattern of keys that is answered with the names of those that match: covered where a granted pattern covers
+ * everything that it can match.
+ */
+function keyPattern(args: Args, uses: KeyUse[], i: number): Parsed {
+  uses.push({ key: args.latin1(i), read: true, write: false, pattern: true })
+  return NAMED_KEYS
+}
+
+/** `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`: without MATCH it names every key. */
+function parseScan(args: Args, uses: KeyUse[]): Parsed {
+  let match: number | undefined
+  for (let i = 2; i < args.count; i += 2) {
+    if (i + 1 >= args.count) return SYNTAX
+    const word = args.word(i)
+    // Of several patterns the server takes the last: too clever to follow.
+    if (word === 'match' && match === undefined) match = i + 1
+    else if (word !== 'count' && word !== 'type') return SYNTAX
+  }
+  return match === undefined ? ALL_KEYS : keyPattern(args, uses, match)
+}
+
+/**
+ * `CLIENT TRACKING ON|OFF [OPTIN] [OPTOUT] [NOLOOP] [BCAST] [PREFIX p …] [REDIRECT id]`. Without BCAST the server
+ * names only keys that this client has read. With it, it names every key written that begins with a prefix.
+ */
+function parseTracking(args: Args, uses: KeyUse[]): Parsed {
+  const mode = args.word(2)
+  if (mode !== 'on' && mode !== 'off') return SYNTAX
+  let broadcast = false
+  let prefixes = 0
+  for (let i = 3; i < args.count; i++) {
+    switch (args.word(i)) {
+      case 'optin':
+      case 'optout':
+      case 'noloop':
+        break
+      case 'bcast':
+        broadcast = true
+        break
+      case 'prefix': {
+        i += 1
+        if (i >= args.count) return SYNTAX
+        prefixes += 1
+        const pattern = `${args.latin1(i).replaceAll(/[\\*?[]/g, '\\$&')}*`
+        uses.push({ key: pattern, read: true, write: false, pattern: true })
+        break
+      }
+      case 'redirect':
+        return { found: 'hop', hop: 'cross_run', why: 'sends to another connection', target: 'client' }
+      default:
+        return SYNTAX
+    }
+  }
+  return broadcast && prefixes === 0 ? ALL_KEYS : NAMED_KEYS
+}
