@@ -77,7 +77,7 @@ export function writeConfiguration(folder: string, backends: Backends, ports: Po
   const configuration = {
     systems: {
       ...Object.fromEntries(systems),
-      payroll: { protocol: 'postgres', listen: `127.0.0.1:${ports.payroll}`, decoy: true },
+      payroll: { protocol: 'postgres', listen: `127.0.0.1:${ports.payroll}`, tls, decoy: true },
     },
     grants: Object.fromEntries(grants),
     issuers: [{ issuer: 'bulkhead', key: './keys/issuer.pub.jwk' }],
