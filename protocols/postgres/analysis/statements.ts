@@ -1,13 +1,25 @@
 /** Statements: which code reads which kind, and the kinds that no grant allows. */
 import type { Analysis, HopKind, StatementAction } from '../../analysis.ts'
-import { walkExpression, walkNode } from './expressions.ts'
+import {
+  walkComment,
+  walkCreateSchema,
+  walkDrop,
+  walkPolicy,
+  walkRefresh,
+  walkRename,
+  walkSequenceDefinition,
+  walkTrigger,
+  walkTypeDefinition,
+  walkView,
+} from './definitions.ts'
+import { walkExpression } from './expressions.ts'
 import { checkFields } from './fields.ts'
 import { Findings } from './findings.ts'
 import { useFunction } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { useInto } from './into.ts'
 import { charge, findRelation, readRelation, relationItem } from './relations.ts'
-import { EMPTY_SCOPE, type Scope, scopeOf } from './scope.ts'
+import { EMPTY_SCOPE, scopeOf } from './scope.ts'
 import {
   nameIn,
   useParameterTypes,
@@ -22,6 +34,7 @@ import {
   walkShow,
   walkTransaction,
 } from './session-statements.ts'
+import { walkAlterTable, walkCreateIndex, walkCreateTable } from './tables.ts'
 import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordOf } from './walk.ts'
 
 /** Statement kinds that reach out of the database, or into its role and files. */
@@ -80,6 +93,8 @@ const FORBIDDEN_STATEMENTS: Readonly<Record<string, string>> = {
   CreateOpFamilyStmt: 'creates an operator family',
   CreatePLangStmt: 'creates a language',
   CreatePublicationStmt: 'publishes tables for replication',
+  CreateRangeStmt: 'creates a range type, which runs functions',
+  AlterDomainStmt: 'changes the checks of a domain',
   CreateRoleStmt: 'creates a role',
   CreateStatsStmt: 'creates statistics',
   CreateTransformStmt: 'creates a transform',
@@ -169,6 +184,37 @@ export function walkStatement(walk: Walk, value: unknown): StatementAction {
       return walkCall(walk, node)
     case 'CreateTableAsStmt':
       return walkCreateTableAs(walk, node)
+    case 'CreateStmt':
+      return walkCreateTable(walk, node)
+    case 'AlterTableStmt':
+      return walkAlterTable(walk, node)
+    case 'IndexStmt':
+      return walkCreateIndex(walk, node)
+    case 'ViewStmt':
+      return walkView(walk, node)
+    case 'RefreshMatViewStmt':
+      return walkRefresh(walk, node)
+    case 'CreateSeqStmt':
+    case 'AlterSeqStmt':
+      return walkSequenceDefinition(walk, type, node)
+    case 'AlterEnumStmt':
+    case 'CompositeTypeStmt':
+    case 'CreateDomainStmt':
+    case 'CreateEnumStmt':
+      return walkTypeDefinition(walk, type, node)
+    case 'CreateSchemaStmt':
+      return walkCreateSchema(walk, node)
+    case 'CreateTrigStmt':
+      return walkTrigger(walk, node)
+    case 'CreatePolicyStmt':
+    case 'AlterPolicyStmt':
+      return walkPolicy(walk, type, node)
+    case 'CommentStmt':
+      return walkComment(walk, node)
+    case 'DropStmt':
+      return walkDrop(walk, node)
+    case 'RenameStmt':
+      return walkRename(walk, node)
     default:
       return refuse(walk, type)
   }
@@ -354,15 +400,17 @@ function walkCall(walk: Walk, node: Node): StatementAction {
     return 'call'
   }
   useFunction(walk, call, 'call')
-  const scope: Scope = EMPTY_SCOPE
-  // The procedure itself is judged above; the rest of the node are its arguments.
-  for (const value of listOf(call['args'])) walkExpression(walk, value, scope)
-  const { args: _args, funcname: _funcname, ...rest } = call
-  walkNode(walk, 'List', {}, scope)
-  for (const field of Object.keys(rest)) {
+  walkExpression(walk, call['args'], EMPTY_SCOPE)
+  for (const field of Object.keys(call)) {
     if (!CALL_FIELDS.has(field)) walk.findings.misunderstand(`CALL with ${field}`)
   }
   return 'call'
 }
 
-const CALL_FIELDS: ReadonlySet<string> = new Set(['funcformat', 'func_variadic', 'location'])
+const CALL_FIELDS: ReadonlySet<string> = new Set([
+  'funcname',
+  'args',
+  'funcformat',
+  'func_variadic',
+  'location',
+])
