@@ -220,6 +220,8 @@ export class Connection {
       return
     }
     const session: Session = this.#login.welcome()
+    // The last words of the login, where the protocol says them here and not in the session.
+    this.#write()
     this.#endLogin()
     this.#release()
     new Relay({
