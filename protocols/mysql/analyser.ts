@@ -1,8 +1,22 @@
-import type { Analysis } from '../analysis.ts'
+/**
+ * Text → analysis: lexer, parser, second reader, and a memo for texts that come again.
+ */
+import type { Analysis, StatementAction } from '../analysis.ts'
 import type { Naming } from '../naming.ts'
 import type { Analyser } from '../protocol.ts'
 import type { MysqlCatalog } from './catalog.ts'
+import { GLUED_FUNCTIONS } from './functions.ts'
+import { lex } from './lexer/lexer.ts'
+import type { Token } from './lexer/token.ts'
 import { MysqlNaming } from './naming.ts'
+import { Cursor } from './parser/cursor.ts'
+import { applyEdits, type Edit } from './parser/edit.ts'
+import { readExpression, readOperand } from './parser/expression.ts'
+import { Needs } from './parser/needs.ts'
+import { readQuery, readQueryTail } from './parser/query.ts'
+import { type Reader, Rules } from './parser/reader.ts'
+import { Refusal } from './parser/refusal.ts'
+import { actionOf, type PreparedUse, readStatement, type StatementShape } from './parser/statement.ts'
 
 /** What a statement does to the names of SQL-level prepared statements (`PREPARE`, `EXECUTE`, `DEALLOCATE`). */
 export type NameUse =
@@ -19,15 +33,34 @@ export type Reading = {
   readonly uses: readonly NameUse[]
 }
 
+/** A statement beyond this is refused: the servers' own default of `max_allowed_packet` is 16 MiB. */
+const TEXT_BYTES_MAX = 16 * 1024 * 1024
+
+/** Texts longer than this are not remembered; long ones are bulk loads that do not come again. */
+const MEMO_TEXT_BYTES_MAX = 8 * 1024
+/** With the limit above: at most 16 MiB for the keys of one analyser. */
+const MEMO_ENTRIES_MAX = 2048
+
+/** As {@link Reading}; `forward` undefined: the text as it came. */
+type Remembered = Omit<Reading, 'forward'> & { readonly forward: Buffer | undefined }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+const NO_USES: readonly NameUse[] = []
+
 export class MysqlAnalyser implements Analyser {
   readonly catalog: MysqlCatalog
   readonly naming: Naming
   readonly #names: MysqlNaming
+  readonly #rules: Rules
+  readonly #memo = new Map<string, Remembered>()
+  readonly #memoIgnoringSpace = new Map<string, Remembered>()
 
   constructor(catalog: MysqlCatalog, _options: { readonly secondReader?: boolean } = {}) {
     this.catalog = catalog
     this.#names = new MysqlNaming(catalog)
     this.naming = this.#names
+    this.#rules = new Rules(catalog)
   }
 
   /**
@@ -36,12 +69,24 @@ export class MysqlAnalyser implements Analyser {
    * @param text the bytes of the statement in utf8mb4
    * @param options.ignoreSpace the client asked for CLIENT_IGNORE_SPACE: `count (*)` is forwarded as `count(*)`
    */
-  read(text: Buffer, _options: { readonly ignoreSpace: boolean }): Reading {
-    return { analysis: this.analyse(text.toString('utf8')), forward: text, uses: [] }
+  read(text: Buffer, options: { readonly ignoreSpace: boolean }): Reading {
+    if (text.length > MEMO_TEXT_BYTES_MAX)
+      return withForward(this.#readBytes(text, options.ignoreSpace), text)
+    const memo = options.ignoreSpace ? this.#memoIgnoringSpace : this.#memo
+    // One character a byte: cheaper than decoding, and the key needs no more.
+    const key = text.toString('latin1')
+    let found = memo.get(key)
+    if (found === undefined) {
+      found = this.#readBytes(text, options.ignoreSpace)
+      if (memo.size >= MEMO_ENTRIES_MAX) forgetOldest(memo)
+    } else memo.delete(key)
+    // Put back at the end: the first of the map is the one that was not used for longest.
+    memo.set(key, found)
+    return withForward(found, text)
   }
 
-  analyse(_text: string): Analysis {
-    return { outcome: 'not_understood', action: 'unknown', why: 'the statement could not be parsed' }
+  analyse(text: string): Analysis {
+    return this.read(Buffer.from(text, 'utf8'), { ignoreSpace: false }).analysis
   }
 
   /** Judges COM_INIT_DB and the database named in the handshake. */
@@ -53,8 +98,132 @@ export class MysqlAnalyser implements Analyser {
       outcome: 'hop',
       action: 'session',
       hop: 'wrong_database',
-      why: 'another database of the same server',
+      why: `\`${name}\` is another database`,
       target: name,
     }
   }
+
+  #readBytes(bytes: Buffer, ignoreSpace: boolean): Remembered {
+    if (bytes.length > TEXT_BYTES_MAX) return refused('unknown', `longer than ${TEXT_BYTES_MAX} bytes`)
+    let text: string
+    try {
+      text = utf8.decode(bytes)
+    } catch {
+      return refused('unknown', 'not valid UTF-8')
+    }
+    return this.#readText(text, ignoreSpace, false)
+  }
+
+  /** @param isInner the text of a PREPARE: it may not prepare again */
+  #readText(text: string, ignoreSpace: boolean, isInner: boolean): Remembered {
+    let lexed = lex(text, this.catalog)
+    if (lexed.ok && ignoreSpace) {
+      const glued = glueFunctions(lexed.text, lexed.tokens)
+      if (glued !== undefined) lexed = lex(glued, this.catalog)
+    }
+    if (!lexed.ok) return refused('unknown', lexed.why)
+    const { tokens } = lexed
+    const first = tokens[0]
+    if (first === undefined || first.kind === 'end') {
+      const nativeError = { code: '42000', message: 'Query was empty' }
+      return { ...refused('unknown', 'an empty statement'), analysis: emptyAnalysis(nativeError) }
+    }
+    const needs = new Needs(this.#names.defaultSchema)
+    const reader: Reader = {
+      cursor: new Cursor(tokens, this.#rules.reserved),
+      needs,
+      rules: this.#rules,
+      expression: readExpression,
+      operand: readOperand,
+      query: readQuery,
+      queryTail: readQueryTail,
+    }
+    try {
+      const shape = readStatement(reader)
+      return this.#finish(text, lexed.text, shape, needs, ignoreSpace, isInner)
+    } catch (error) {
+      if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs)
+      // The stack of this process ended before the limits of the parser did.
+      if (error instanceof RangeError) return refused(actionOf(first.upper), 'nested too deep')
+      throw error
+    }
+  }
+
+  #finish(
+    text: string,
+    lexed: string,
+    shape: StatementShape,
+    needs: Needs,
+    ignoreSpace: boolean,
+    isInner: boolean,
+  ): Remembered {
+    const { action, use } = shape
+    let analysis: Analysis = { outcome: 'accesses', action, accesses: needs.accesses() }
+    let edits = shape.edits
+    let uses = NO_USES
+    if (use !== undefined) {
+      if (isInner) return refused(action, 'a prepared statement that prepares or executes another')
+      if (use.kind === 'prepare' || use.kind === 'immediate') {
+        const inner = this.#readText(use.text, ignoreSpace, true)
+        analysis = withAction(inner.analysis, action)
+        if (inner.forward !== undefined) edits = [literalEdit(use, inner.forward)]
+        if (use.kind === 'prepare') uses = [{ kind: 'prepare', name: use.name, analysis: inner.analysis }]
+      } else uses = [use]
+    }
+    const forwarded = edits.length === 0 ? lexed : applyEdits(lexed, edits)
+    return { analysis, uses, forward: forwarded === text ? undefined : Buffer.from(forwarded, 'utf8') }
+  }
+}
+
+function withForward(found: Remembered, text: Buffer): Reading {
+  return { analysis: found.analysis, uses: found.uses, forward: found.forward ?? text }
+}
+
+function forgetOldest(memo: Map<string, Remembered>): void {
+  for (const key of memo.keys()) {
+    memo.delete(key)
+    return
+  }
+}
+
+function refused(action: StatementAction, why: string): Remembered {
+  return { analysis: { outcome: 'not_understood', action, why }, forward: undefined, uses: NO_USES }
+}
+
+function refusedAs(action: StatementAction, refusal: Refusal, needs: Needs): Remembered {
+  const outcome = refusal.refused
+  const analysis: Analysis =
+    outcome.outcome === 'unknown_object'
+      ? { ...outcome, action, accesses: needs.accesses() }
+      : { ...outcome, action }
+  return { analysis, forward: undefined, uses: NO_USES }
+}
+
+function emptyAnalysis(nativeError: { readonly code: string; readonly message: string }): Analysis {
+  return { outcome: 'not_understood', action: 'unknown', why: 'an empty statement', nativeError }
+}
+
+function withAction(analysis: Analysis, action: StatementAction): Analysis {
+  return analysis.action === action ? analysis : { ...analysis, action }
+}
+
+/** The literal of a PREPARE, so that the server reads the inner text that was analysed. */
+function literalEdit(use: Extract<PreparedUse, { start: number }>, forward: Buffer): Edit {
+  const text = forward.toString('utf8').replaceAll('\\', '\\\\').replaceAll("'", "''")
+  return { start: use.start, end: use.end, text: `'${text}'` }
+}
+
+/**
+ * CLIENT_IGNORE_SPACE is not passed on to the server, because it makes words reserved. What it is for is done
+ * here: the blanks between the name of a built-in function and its parenthesis are left out.
+ */
+function glueFunctions(text: string, tokens: readonly Token[]): string | undefined {
+  const edits: Edit[] = []
+  for (let i = 0; i + 1 < tokens.length; i++) {
+    const name = tokens[i]
+    const next = tokens[i + 1]
+    if (name?.kind !== 'word' || name.glued || next?.value !== '(' || next.kind !== 'operator') continue
+    if (GLUED_FUNCTIONS.has(name.upper)) edits.push({ start: name.end, end: next.start, text: '' })
+  }
+  return edits.length === 0 ? undefined : applyEdits(text, edits)
 }

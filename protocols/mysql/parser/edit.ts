@@ -1,0 +1,18 @@
+/** A place of the forwarded text that is to read otherwise, because it was analysed so. */
+export type Edit = {
+  /** UTF-16 units from the start of the text. */
+  readonly start: number
+  readonly end: number
+  readonly text: string
+}
+
+/** @param edits in order, without overlap */
+export function applyEdits(text: string, edits: readonly Edit[]): string {
+  let result = ''
+  let at = 0
+  for (const edit of edits) {
+    result += text.slice(at, edit.start) + edit.text
+    at = edit.end
+  }
+  return result + text.slice(at)
+}

@@ -1,0 +1,98 @@
+import type { Access, MetadataAccess, RelationAction, RoutineAccess, SequenceAccess } from '../../access.ts'
+
+type RelationNeed = {
+  readonly action: RelationAction
+  readonly name: string
+  /** `undefined`: the whole table. */
+  columns: Set<string> | undefined
+}
+
+/** The privileges that SQL grants by column; all others are of the whole table. */
+const COLUMN_ACTIONS: ReadonlySet<RelationAction> = new Set(['select', 'insert', 'update', 'references'])
+
+/** Gathers what one statement needs. All relations are of the pinned database. */
+export class Needs {
+  readonly #schema: string
+  readonly #relations = new Map<string, RelationNeed>()
+  readonly #others = new Map<string, Access>()
+  /** Set by a column that belongs to no table that we know: every table read is then needed as a whole. */
+  hasStrayColumn = false
+
+  /** @param schema canonical name of the pinned database */
+  constructor(schema: string) {
+    this.#schema = schema
+  }
+
+  #need(action: RelationAction, name: string): RelationNeed {
+    const key = `${action} ${name}`
+    let need = this.#relations.get(key)
+    if (need === undefined) {
+      need = { action, name, columns: COLUMN_ACTIONS.has(action) ? new Set() : undefined }
+      this.#relations.set(key, need)
+    }
+    return need
+  }
+
+  /** The table is touched, but no column of it so far. */
+  touch(action: RelationAction, name: string): void {
+    this.#need(action, name)
+  }
+
+  column(action: RelationAction, name: string, column: string): void {
+    this.#need(action, name).columns?.add(column)
+  }
+
+  whole(action: RelationAction, name: string): void {
+    this.#need(action, name).columns = undefined
+  }
+
+  /** Takes back a {@link touch} that came with no column. */
+  forget(action: RelationAction, name: string): void {
+    const need = this.#relations.get(`${action} ${name}`)
+    if (need?.columns?.size === 0) this.#relations.delete(`${action} ${name}`)
+  }
+
+  /** The tables read so far. */
+  get read(): readonly string[] {
+    return [...this.#relations.values()].filter(({ action }) => action === 'select').map(({ name }) => name)
+  }
+
+  metadata(level: MetadataAccess['level'], name: string): void {
+    this.#others.set(`metadata ${level} ${name}`, { kind: 'metadata', level, name })
+  }
+
+  get readsInformationSchema(): boolean {
+    for (const key of this.#others.keys())
+      if (key.startsWith('metadata introspect information_schema.')) return true
+    return false
+  }
+
+  routine(action: RoutineAccess['action'], name: string): void {
+    this.#others.set(`${action} ${name}`, { kind: 'routine', action, schema: this.#schema, name })
+  }
+
+  sequence(action: SequenceAccess['action'], name: string): void {
+    this.#others.set(`sequence ${action} ${name}`, { kind: 'sequence', action, schema: this.#schema, name })
+  }
+
+  schema(action: 'create' | 'alter' | 'drop'): void {
+    this.#others.set(`schema ${action}`, { kind: 'schema', action, name: this.#schema })
+  }
+
+  accesses(): readonly Access[] {
+    if (this.hasStrayColumn) for (const { name } of [...this.#relations.values()]) this.whole('select', name)
+    const accesses: Access[] = []
+    for (const { action, name, columns } of this.#relations.values()) {
+      const isWhole = columns === undefined || (this.hasStrayColumn && action === 'update')
+      accesses.push({
+        kind: 'relation',
+        action,
+        schema: this.#schema,
+        name,
+        columns: isWhole ? undefined : [...columns].sort(),
+      })
+    }
+    accesses.push(...this.#others.values())
+    return accesses
+  }
+}

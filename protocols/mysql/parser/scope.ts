@@ -1,0 +1,167 @@
+/**
+ * Which table a column belongs to.
+ *
+ * A scope is one query block. Columns are met before the tables (`SELECT a FROM t`), so they wait in the scope
+ * until it is closed; what the block's own tables do not explain goes on to the block around it, as in the
+ * server. Where the server might look elsewhere than we do, a column is *weak*: it is counted for every table
+ * that could have it, in this block and in all around it. Too much is a denial; too little would be a leak.
+ */
+import { asciiLower } from '../naming.ts'
+import type { CommonTables } from './common-tables.ts'
+import type { Needs } from './needs.ts'
+
+/** Something with columns in a FROM clause. */
+export type Source = {
+  /** The name that qualifies its columns, as compared. */
+  readonly alias: string
+  /** Base tables and views: canonical name, of the pinned database. Undefined: derived, nothing to grant. */
+  readonly relation: string | undefined
+  /** True for `FROM t AS x`: then `db.x.column` does not name it. */
+  readonly isAliased: boolean
+  /** Folded names. Undefined: not known, it may have any column. */
+  readonly columns: ReadonlySet<string> | undefined
+}
+
+export type ColumnReference = {
+  readonly action: 'select' | 'update'
+  /** As compared; undefined: not qualified. */
+  readonly qualifier: string | undefined
+  readonly isSchemaQualified: boolean
+  /** Folded. */
+  readonly column: string
+  readonly isWeak: boolean
+  /** True in ORDER BY, GROUP BY and HAVING, which see the names of the select list. */
+  readonly seesOutputs: boolean
+  /** Something may already explain it, so that no table need. */
+  readonly isExplained: boolean
+}
+
+export class Scope {
+  readonly parent: Scope | undefined
+  readonly commonTables: CommonTables | undefined
+  readonly sources: Source[] = []
+  /** Names of the select list. */
+  readonly outputs = new Set<string>()
+  /** Set while reading a clause whose columns may be looked up otherwise than we do. */
+  isWeak = false
+  /** Set while reading a clause that sees the names of the select list. */
+  seesOutputs = false
+  /** True for a derived table: the server looks from there not to its neighbours but further out. */
+  readonly #isDetached: boolean
+  #references: ColumnReference[] = []
+
+  constructor(options: {
+    readonly parent: Scope | undefined
+    readonly commonTables: CommonTables | undefined
+    readonly isDetached?: boolean
+  }) {
+    this.parent = options.parent
+    this.commonTables = options.commonTables
+    this.#isDetached = options.isDetached ?? false
+  }
+
+  refer(reference: {
+    readonly qualifier?: string | undefined
+    readonly isSchemaQualified?: boolean
+    readonly column: string
+    readonly action?: 'select' | 'update'
+  }): void {
+    this.#references.push({
+      action: reference.action ?? 'select',
+      qualifier: reference.qualifier,
+      isSchemaQualified: reference.isSchemaQualified ?? false,
+      column: asciiLower(reference.column),
+      isWeak: this.isWeak,
+      seesOutputs: this.seesOutputs,
+      isExplained: false,
+    })
+  }
+
+  /** All columns of all tables: `*`. */
+  referAll(needs: Needs): void {
+    for (const { relation } of this.sources) if (relation !== undefined) needs.whole('select', relation)
+  }
+
+  /** The tables are all known: attributes the columns that wait. */
+  close(needs: Needs): void {
+    for (const reference of this.#references) this.#attribute(reference, needs)
+    this.#references = []
+  }
+
+  #attribute(reference: ColumnReference, needs: Needs): void {
+    const found =
+      reference.qualifier === undefined
+        ? this.#attributeBare(reference, needs)
+        : this.#attributeQualified(reference, reference.qualifier, needs)
+    const isNamed =
+      reference.seesOutputs && reference.qualifier === undefined && this.outputs.has(reference.column)
+    if ((found === 'certain' || isNamed) && !reference.isWeak) return
+    const isExplained = reference.isExplained || found !== 'none' || isNamed
+    if (this.parent === undefined) {
+      if (!isExplained) needs.hasStrayColumn = true
+      return
+    }
+    this.parent.#references.push({
+      ...reference,
+      isWeak: reference.isWeak || this.#isDetached,
+      seesOutputs: false,
+      isExplained,
+    })
+  }
+
+  #attributeBare(reference: ColumnReference, needs: Needs): 'certain' | 'possible' | 'none' {
+    const { action, column } = reference
+    // The server compares names beyond ASCII by tables that we do not have.
+    if (!isAscii(column)) {
+      needs.hasStrayColumn = true
+      return 'possible'
+    }
+    let found: 'certain' | 'possible' | 'none' = 'none'
+    for (const source of this.sources) {
+      const has = hasColumn(source, column)
+      if (has === 'no') continue
+      if (source.relation !== undefined) {
+        if (has === 'perhaps' && source.columns !== undefined) needs.whole(action, source.relation)
+        else needs.column(action, source.relation, column)
+      }
+      if (has === 'yes') found = 'certain'
+      else if (found === 'none') found = 'possible'
+    }
+    return found
+  }
+
+  #attributeQualified(reference: ColumnReference, qualifier: string, needs: Needs): 'certain' | 'none' {
+    let found = false
+    for (const source of this.sources) {
+      if (source.alias !== qualifier) continue
+      if (reference.isSchemaQualified && (source.isAliased || source.relation === undefined)) continue
+      found = true
+      if (source.relation === undefined) continue
+      const has = isAscii(reference.column) ? hasColumn(source, reference.column) : 'no'
+      if (has === 'yes' || (has === 'perhaps' && source.columns === undefined)) {
+        needs.column(reference.action, source.relation, reference.column)
+      } else needs.whole(reference.action, source.relation)
+    }
+    return found ? 'certain' : 'none'
+  }
+}
+
+const foldedColumns = new WeakMap<ReadonlySet<string>, boolean>()
+
+/** `perhaps`: its columns are not known, or one of them is beyond ASCII, which may compare equal to this one. */
+function hasColumn(source: Source, column: string): 'yes' | 'perhaps' | 'no' {
+  const { columns } = source
+  if (columns === undefined) return 'perhaps'
+  if (columns.has(column)) return 'yes'
+  let isVague = foldedColumns.get(columns)
+  if (isVague === undefined) {
+    isVague = [...columns].some((name) => !isAscii(name))
+    foldedColumns.set(columns, isVague)
+  }
+  return isVague ? 'perhaps' : 'no'
+}
+
+export function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return false
+  return true
+}
