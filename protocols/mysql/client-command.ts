@@ -17,6 +17,7 @@ import {
   UNKNOWN_STATEMENT,
 } from './errors.ts'
 import { HEADER_BYTES, outOfOrder } from './frames.ts'
+import type { ReplyKind } from './replies.ts'
 import { LAST_PREPARED, type PreparedStatement, type PreparedStatements } from './statements.ts'
 
 /** The longest statement text that is analysed. MySQL's own bound, max_allowed_packet, is 16 MB or more. */
@@ -55,6 +56,9 @@ export type Command =
       /** False where the protocol has no reply to this command. */
       readonly answered: boolean
     }
+
+/** Everything but `quit`, which asks for nothing. */
+export type JudgedCommand = Exclude<Command, { readonly kind: 'quit' }>
 
 /** What the session knows that decides how a command is read. */
 export type CommandContext = { readonly prepared: PreparedStatements; readonly mariadb: boolean }
@@ -218,4 +222,36 @@ function readNamed(inbox: Inbox, code: number, length: number): Command | undefi
   const nul = body.indexOf(0)
   if (nul === -1) return refused('COM_FIELD_LIST', 'not_understood', MALFORMED_PACKET)
   return { kind: 'field_list', table: body.subarray(0, nul) }
+}
+
+/** COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE have no reply. */
+export function isAnswered(command: JudgedCommand): boolean {
+  if (command.kind === 'refused') return command.answered
+  return replyOf(command) !== undefined
+}
+
+/** What kind of reply the server gives; `undefined` for none. */
+export function replyOf(command: JudgedCommand): ReplyKind | undefined {
+  switch (command.kind) {
+    case 'query':
+      return 'result'
+    case 'prepare':
+      return 'prepare'
+    case 'execute':
+      return command.cursor ? 'cursor' : 'result'
+    case 'fetch':
+      return 'rows'
+    case 'field_list':
+      return 'definitions'
+    case 'long_data':
+    case 'close':
+      return undefined
+    default:
+      return 'ok'
+  }
+}
+
+/** The first bytes of the packet where they are not to be sent as they came. */
+export function headOf(command: JudgedCommand): Buffer | undefined {
+  return 'head' in command ? command.head : undefined
 }

@@ -2,11 +2,8 @@
 import type { Access } from '../access.ts'
 import type { Analysis } from '../analysis.ts'
 import type { MysqlAnalyser, NameUse, Reading } from './analyser.ts'
-import type { Command } from './client-command.ts'
+import type { JudgedCommand } from './client-command.ts'
 import type { PreparedStatement, PreparedStatements } from './statements.ts'
-
-/** Everything but `quit`, which asks for nothing. */
-export type JudgedCommand = Exclude<Command, { readonly kind: 'quit' }>
 
 /** A command as it is judged under one catalog. */
 export type CommandReading = {
@@ -122,7 +119,7 @@ function ofStatement(statement: PreparedStatement, analyser: MysqlAnalyser, pref
   const reading = known.reading(analyser)
   // The server keeps what it was given; only that may be judged.
   const analysis = reading.forward.equals(sent) ? reading.analysis : READS_DIFFERENTLY
-  return { text: prefix + known.text.toString('utf8'), analysis, forward: undefined, uses: NO_USES }
+  return { text: prefix + known.recorded, analysis, forward: undefined, uses: NO_USES }
 }
 
 const READS_DIFFERENTLY: Analysis = {

@@ -18,19 +18,20 @@ import { Outbox } from '../outbox.ts'
 import type { Completion, Denial, EndCause, Session, Statement } from '../session.ts'
 import type { MysqlAnalyser } from './analyser.ts'
 import { type Capabilities, CLIENT } from './capabilities.ts'
-import { readCommand } from './client-command.ts'
-import { analyseCommand, type CommandReading, type JudgedCommand } from './command-analysis.ts'
+import { headOf, isAnswered, type JudgedCommand, readCommand, replyOf } from './client-command.ts'
+import { analyseCommand, type CommandReading } from './command-analysis.ts'
 import { COM } from './commands.ts'
 import { denialError, endError, errorPacket, type MysqlError } from './errors.ts'
 import { HEADER_BYTES, packet } from './frames.ts'
-import { objectionToChange, objectionToStatus, REPORT_STATEMENT, widenTracking } from './pin.ts'
-import { type ReplyKind, ReplyReader } from './replies.ts'
+import { PinnedState } from './pinned-state.ts'
+import { ReplyReader } from './replies.ts'
 import { KnownText, PreparedStatements } from './statements.ts'
-import { STATUS, type StateChange } from './status.ts'
 import { Transfer } from './transfer.ts'
 
 /** Commands of a client that wait behind a running one are read up to this size. */
 const AHEAD_BYTES_MAX = 64 << 10
+/** After one command: a pin, a report and a widening, each at most twice. */
+const OWN_IN_A_ROW_MAX = 6
 /** An error that a server sends of its own accord is a short sentence. */
 const UNSOLICITED_BYTES_MAX = 4096
 
@@ -64,6 +65,7 @@ export class MysqlSession implements Session {
   /** Replies to our own statements, which no one reads. */
   readonly #unread = new Outbox()
   readonly #reply: ReplyReader
+  readonly #state: PinnedState
   readonly #prepared = new PreparedStatements()
   readonly #completions: Completion[] = []
   readonly #ignoreSpace: boolean
@@ -77,27 +79,28 @@ export class MysqlSession implements Session {
   #transfer: Transfer | undefined
   #refusal: MysqlError | undefined
   #ownRunning = false
+  #ownInARow = 0
   #statements = 0
-  /** Status flags that the server has reported last. */
-  #status: number
-  /** State changes reported in the running reply. */
-  readonly #changes: StateChange[] = []
   #serverSaidGoodbye = false
   #ended = false
   finished = false
 
   constructor(parts: MysqlSessionParts) {
     this.#parts = parts
-    this.#status = parts.status
+    const { catalog } = parts.analyser
+    this.#state = new PinnedState(parts.status, catalog.database, catalog.flavour === 'mariadb')
     const { flags } = parts.client
     this.#ignoreSpace = (flags & CLIENT.IGNORE_SPACE) !== 0
-    this.#mariadb = parts.analyser.catalog.flavour === 'mariadb'
+    this.#mariadb = catalog.flavour === 'mariadb'
     this.#reply = new ReplyReader(
       {
         deprecateEof: (flags & CLIENT.DEPRECATE_EOF) !== 0,
         clientTracksSession: (flags & CLIENT.SESSION_TRACK) !== 0,
       },
-      { status: (status, changes) => this.#watch(status, changes), ended: () => this.#judgeState() },
+      {
+        status: (status, changes) => this.#state.report(status, changes),
+        ended: () => this.#owed.push(...this.#state.judge(this.#reply, this.#ownRunning, this.#running)),
+      },
     )
     this.#client.push(parts.welcome)
   }
@@ -129,7 +132,7 @@ export class MysqlSession implements Session {
   }
 
   get idle(): boolean {
-    return !this.#busy && this.#pending === undefined && (this.#status & STATUS.IN_TRANSACTION) === 0
+    return !this.#busy && this.#pending === undefined && !this.#state.inTransaction
   }
 
   get #busy(): boolean {
@@ -298,7 +301,8 @@ export class MysqlSession implements Session {
     const { prepared } = this.#reply
     if (command.kind === 'prepare' && prepared !== undefined) {
       const known = this.#known(command.text, analyser)
-      this.#prepared.add({ id: prepared.id, known, sent: known.reading(analyser).forward })
+      const sent = reading.forward === undefined ? known.text : Buffer.from(reading.forward)
+      this.#prepared.add({ id: prepared.id, known, sent })
     } else if (command.kind === 'query') {
       for (const use of reading.uses) {
         if (use.kind === 'prepare') this.#prepared.setName(use.name, this.#known(command.text, analyser))
@@ -317,45 +321,21 @@ export class MysqlSession implements Session {
   /** Sends the next statement of our own, before any of the client's. */
   #runOwed(): void {
     const text = this.#owed.shift()
-    if (text === undefined) return
+    if (text === undefined) {
+      this.#ownInARow = 0
+      return
+    }
+    this.#ownInARow += 1
+    if (this.#ownInARow > OWN_IN_A_ROW_MAX) {
+      throw new ProtocolError(
+        'mysql',
+        'server',
+        'the session cannot be pinned: the server reports it changed again',
+      )
+    }
     this.#server.push(packet(0, Buffer.of(COM.QUERY), Buffer.from(text)))
     this.#reply.begin('ok', 1)
     this.#ownRunning = true
-  }
-
-  /** Keeps what the server reports of its state until the reply is complete. */
-  #watch(status: number, changes: readonly StateChange[]): void {
-    this.#status = status
-    for (const change of changes) this.#changes.push(change)
-  }
-
-  /**
-   * Judges the state that a reply leaves behind. Not sooner: a stored procedure may change a mode for itself, shows
-   * it in the status of its results, and has it restored by the server when it returns.
-   */
-  #judgeState(): void {
-    const { database } = this.#parts.analyser.catalog
-    const latest = new Map(this.#changes.map((change) => [keyOf(change), change]))
-    this.#changes.length = 0
-    const objections = [...latest.values()].map((change) => objectionToChange(change, database))
-    // An error carries no status; the last one known may be from inside of a procedure.
-    const flagged = this.#reply.error === undefined ? objectionToStatus(this.#status) : undefined
-    if (this.#ownRunning) objections.push(flagged)
-    else if (flagged !== undefined || this.#mayGoUnreported()) this.#owed.push(REPORT_STATEMENT)
-    const found = objections.find((objection) => objection !== undefined)
-    if (found !== undefined)
-      throw new ProtocolError('mysql', 'server', `the pinned session changed: ${found}`)
-    const tracking = latest.get('session_track_system_variables')
-    const wider = tracking?.kind === 'variable' ? widenTracking(tracking.value) : undefined
-    if (wider !== undefined) this.#owed.push(wider)
-  }
-
-  /** Whether the statement that has just succeeded may have set a variable in a way that MariaDB does not report. */
-  #mayGoUnreported(): boolean {
-    if (!this.#mariadb || this.#reply.error !== undefined || this.#reply.hasResult) return false
-    const command = this.#running?.command
-    if (command?.kind === 'query') return command.text.includes('@@')
-    return command?.kind === 'execute' && command.statement.known.text.includes('@@')
   }
 
   /** A server says something between commands only to say goodbye: shutdown, idle for too long, killed. */
@@ -401,44 +381,8 @@ export class MysqlSession implements Session {
   }
 }
 
-/** Which state a change is about; a variable's own name, which never is `schema`. */
-function keyOf(change: StateChange): string {
-  return change.kind === 'variable' ? change.name : change.kind
-}
-
 const OTHER_SERVER: Analysis = {
   outcome: 'forbidden',
   action: 'unknown',
   why: 'the backend has become another server since this session began: connect again',
-}
-
-/** COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE have no reply. */
-function isAnswered(command: JudgedCommand): boolean {
-  if (command.kind === 'refused') return command.answered
-  return replyOf(command) !== undefined
-}
-
-function replyOf(command: JudgedCommand): ReplyKind | undefined {
-  switch (command.kind) {
-    case 'query':
-      return 'result'
-    case 'prepare':
-      return 'prepare'
-    case 'execute':
-      return command.cursor ? 'cursor' : 'result'
-    case 'fetch':
-      return 'rows'
-    case 'field_list':
-      return 'definitions'
-    case 'long_data':
-    case 'close':
-      return undefined
-    default:
-      return 'ok'
-  }
-}
-
-/** The first bytes of the packet where they are not to be sent as they came. */
-function headOf(command: JudgedCommand): Buffer | undefined {
-  return 'head' in command ? command.head : undefined
 }

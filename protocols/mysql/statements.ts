@@ -17,6 +17,8 @@ export const LAST_PREPARED = 0xffffffff
 /** A text with its reading, which is refreshed when the analyser is another one. */
 export class KnownText {
   readonly text: Buffer
+  /** The same, for the record. */
+  readonly recorded: string
   readonly #ignoreSpace: boolean
   #analyser: MysqlAnalyser
   #reading: Reading
@@ -24,6 +26,7 @@ export class KnownText {
   /** @param text is kept; give a copy where the bytes belong to a larger buffer */
   constructor(text: Buffer, ignoreSpace: boolean, analyser: MysqlAnalyser) {
     this.text = text
+    this.recorded = text.toString('utf8')
     this.#ignoreSpace = ignoreSpace
     this.#analyser = analyser
     this.#reading = analyser.read(text, { ignoreSpace })
