@@ -31,7 +31,9 @@ export function parseCommand(parser: ParserName, args: Args, uses: KeyUse[], dat
     case 'zadd':
       return parseZadd(args, uses)
     case 'sort':
-      return parseSort(args, uses)
+      return parseSort(args, uses, true)
+    case 'sort_ro':
+      return parseSort(args, uses, false)
     case 'georadius':
       return parseGeoradius(args, uses, 6)
     case 'georadiusbymember':
@@ -124,12 +126,12 @@ function parseZadd(args: Args, uses: KeyUse[]): Parsed {
 }
 
 /**
- * `SORT key [BY pattern] [LIMIT off n] [GET pattern …] [ASC|DESC] [ALPHA] [STORE target]`.
+ * `SORT key [BY pattern] [LIMIT off n] [GET pattern …] [ASC|DESC] [ALPHA] [STORE target]`; `SORT_RO` has no STORE.
  *
  * The server's key metadata takes the first word STORE for the option even where it is the argument of BY, and its
  * ACL then sees the wrong target. A BY or GET with `*` reads keys whose names come from the data.
  */
-function parseSort(args: Args, uses: KeyUse[]): Parsed {
+function parseSort(args: Args, uses: KeyUse[], maySave: boolean): Parsed {
   useKey(uses, args, 1, 'R')
   let allKeys = false
   for (let i = 2; i < args.count; i++) {
@@ -144,7 +146,7 @@ function parseSort(args: Args, uses: KeyUse[]): Parsed {
         i += 2
         break
       case 'store':
-        if (left < 1) return SYNTAX
+        if (left < 1 || !maySave) return SYNTAX
         i += 1
         useKey(uses, args, i, 'W')
         break
@@ -219,6 +221,8 @@ function parseXread(args: Args, uses: KeyUse[], group: boolean): Parsed {
         break
       case 'group':
         if (!group || left < 2) return SYNTAX
+        // The server's ACL would take what follows such a name for keys.
+        if (args.word(i + 1) === 'streams' || args.word(i + 2) === 'streams') return SYNTAX
         grouped = true
         i += 2
         break

@@ -50,9 +50,8 @@ export function parseSelectorLine(line: string): SelectorLine {
     const word = new Word(found[0], found.index)
     const [first] = word.text
     if (first === '+' || first === '-') commands.push(readCommand(word))
-    else if (first === '~' || first === '%') keys.push(readKeyPattern(word))
-    else if (first === '&')
-      channels.push({ pattern: readPattern(word, 1), glob: compileGlob(readPattern(word, 1)) })
+    else if (first === '~' || first === '%') addKeyPattern(keys, readKeyPattern(word))
+    else if (first === '&') channels.push(readChannelPattern(word))
     else readKeyword(word, { commands, keys, channels })
   }
   if (!commands.some((rule) => rule.grants)) {
@@ -88,7 +87,7 @@ function readKeyword(
       line.commands.push({ grants: true, what: { category: 'all' } })
       return
     case 'allkeys':
-      line.keys.push({ pattern: '*', read: true, write: true, glob: () => true })
+      addKeyPattern(line.keys, { pattern: '*', read: true, write: true, glob: () => true })
       return
     case 'allchannels':
       line.channels.push({ pattern: '*', glob: () => true })
@@ -147,8 +146,26 @@ function readKeyPattern(word: Word): KeyPattern {
     )
   }
   const pattern = readPattern(word, tilde + 1)
-  const glob = pattern === '*' ? () => true : compileGlob(pattern)
+  // `~*` is `allkeys` to the server; `%RW~*` is a pattern, and no pattern matches the empty key.
+  const glob = word.text === '~*' ? () => true : compileGlob(pattern)
   return { pattern, read: permissions.includes('R'), write: permissions.includes('W'), glob }
+}
+
+/** The same pattern written twice is one with both permissions, as on the server. */
+function addKeyPattern(keys: KeyPattern[], added: KeyPattern): void {
+  const same = keys.findIndex(({ pattern }) => pattern === added.pattern)
+  const known = keys[same]
+  if (known === undefined) {
+    keys.push(added)
+    return
+  }
+  const glob = added.read && added.write ? added.glob : known.glob
+  keys[same] = { ...known, read: known.read || added.read, write: known.write || added.write, glob }
+}
+
+function readChannelPattern(word: Word): ChannelPattern {
+  const pattern = readPattern(word, 1)
+  return { pattern, glob: pattern === '*' ? () => true : compileGlob(pattern) }
 }
 
 /** The pattern from `offset` on, one character a byte. */
@@ -258,7 +275,10 @@ class Selector {
 /** A command that must be named is in no category that grants, but in all of its own where they take away. */
 function inCategory(access: CommandAccess, name: string, grants: boolean, category: string): boolean {
   if (grants) return access.categories.has(category)
-  return category === 'all' || COMMANDS.get(name)?.categories.has(category) === true
+  const row = COMMANDS.get(name)
+  const ofOthers =
+    row?.otherCategories.some((categories) => categories.split(' ').includes(category)) === true
+  return category === 'all' || ofOthers || row?.categories.has(category) === true
 }
 
 /** True where messages on the channel may be keyspace notifications (`__keyspace@0__:…`, `__keyevent@0__:…`). */

@@ -110,7 +110,7 @@ export const CONNECTION: readonly Line[] = [
   ['select', 2, '', 'fast connection', { is: 'judged', by: 'select' }],
   ['time', 1, '', 'fast', FREE],
   ['unwatch', 1, '', 'fast transaction', FREE],
-  ['wait', 3, '', 'slow blocking connection', { otherCategories: ['slow connection'] }],
+  ['wait', 3, '', 'slow connection', { otherCategories: ['slow blocking connection'] }],
   ['waitaof', 4, '', 'slow blocking connection'],
   ['watch', -2, 'R 1..-1', 'fast transaction'],
 ]

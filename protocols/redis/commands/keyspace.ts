@@ -34,7 +34,13 @@ export const KEYSPACE: readonly Line[] = [
   ['restore', -4, 'W 1', 'write keyspace slow dangerous', NAMED],
   ['scan', -2, '', 'read keyspace slow', { parser: 'scan' }],
   ['sort', -2, '', 'write list set sortedset slow dangerous', { parser: 'sort', serverKeys: SORT_KEYS }],
-  ['sort_ro', -2, '', 'read list set sortedset slow dangerous', { parser: 'sort', serverKeys: SORT_RO_KEYS }],
+  [
+    'sort_ro',
+    -2,
+    '',
+    'read list set sortedset slow dangerous',
+    { parser: 'sort_ro', serverKeys: SORT_RO_KEYS },
+  ],
   [
     'swapdb',
     3,

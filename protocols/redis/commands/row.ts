@@ -35,6 +35,7 @@ export type ParserName =
   | 'bitfield'
   | 'zadd'
   | 'sort'
+  | 'sort_ro'
   | 'georadius'
   | 'georadiusbymember'
   | 'xread'

@@ -1,0 +1,56 @@
+/**
+ * The verdicts of generated commands under generated grants, against `ACL DRYRUN` of a real server that has the same
+ * rules: equal, or ours is the stricter one for a reason that is named. The short form runs with the tests; a longer
+ * one, or one against a server of one's choice, by hand:
+ *
+ *     BULKHEAD_ORACLE_COMMANDS=1000000 BULKHEAD_ORACLE_PORT=6379 npm run test:one -- test/oracle/redis/acl-dryrun.test.ts
+ */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Redis } from 'ioredis'
+import { compareWithServer } from '../../../protocols/redis/index.ts'
+import { serverCommands } from '../../../src/backends/redis.ts'
+import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { ownRedisServer } from '../../support/servers.ts'
+import { compare } from './acl.ts'
+
+const COMMANDS = Number(process.env['BULKHEAD_ORACLE_COMMANDS'] ?? 20_000)
+const SEED = Number(process.env['BULKHEAD_ORACLE_SEED'] ?? 1)
+const PORT = process.env['BULKHEAD_ORACLE_PORT']
+
+let server: DatabaseServer | undefined
+let client: Redis
+
+before(async () => {
+  if (PORT === undefined) server = await ownRedisServer()
+  client = new Redis({
+    host: '127.0.0.1',
+    port: server?.port ?? Number(PORT),
+    ...(server?.password !== undefined && { password: server.password }),
+    protocol: 2,
+    replyMapping: 'legacy',
+  })
+})
+
+after(async () => {
+  client.disconnect()
+  await server?.stop()
+})
+
+test('no command is allowed that the ACL of a server with the same rules denies', async (t) => {
+  const commands = serverCommands(await client.call('COMMAND'))
+  const { refused } = compareWithServer(commands)
+  const names = new Set(commands.map((command) => command.name).filter((name) => !refused.has(name)))
+  const catalog = { server: 'redis', version: 'test', database: 0, refused, complete: true } as const
+  const tally = await compare({ client, catalog, names, seed: SEED, commands: COMMANDS })
+  t.diagnostic(
+    `${tally.compared} compared: ${tally.bothAllow} allowed by both, ${tally.bothDeny} denied by both, ${tally.wrongArity} of another arity`,
+  )
+  for (const [reason, count] of tally.stricter) t.diagnostic(`${count} stricter: ${reason}`)
+  assert.deepEqual(tally.looser, [])
+  assert.deepEqual(tally.unexplained, [])
+  assert.ok(
+    tally.bothAllow > COMMANDS / 10,
+    'too few commands are allowed for the comparison to mean anything',
+  )
+})
