@@ -73,7 +73,7 @@ export class PostgresAgentLogin implements AgentLogin {
   fromClient(chunk: Buffer): void {
     // Bytes sent in the clear after the request for TLS may be somebody else's (CVE-2021-23214).
     if (this.#phase === 'tls' && chunk.length > 0)
-      throw broken('client', 'received unencrypted data after SSL request')
+      this.#violation('received unencrypted data after SSL request')
     if (this.#phase !== 'closed') this.#inbox.push(chunk)
     if (this.#phase === 'credentials' || this.#phase === 'judged') this.#boundWaiting()
   }
@@ -156,7 +156,7 @@ export class PostgresAgentLogin implements AgentLogin {
   /** A client may send ahead what belongs to the session, but only as much as a socket would hold. */
   #boundWaiting(): void {
     if (this.#inbox.length > 4 * PASSWORD_BYTES_MAX)
-      throw broken('client', 'too many bytes before the login is over')
+      this.#violation('too many bytes before the login is over')
   }
 
   /** `undefined`: go on; `more`: bytes are missing. */
@@ -176,14 +176,13 @@ export class PostgresAgentLogin implements AgentLogin {
       case SSL_REQUEST_CODE:
         return this.#answerSsl(body)
       case GSSENC_REQUEST_CODE:
-        if (this.#gssAsked || this.#encrypted || body.length > 0)
-          throw broken('client', 'a misplaced GSSENCRequest')
+        if (this.#gssAsked || this.#encrypted || body.length > 0) this.#violation('a misplaced GSSENCRequest')
         this.#gssAsked = true
         this.#outbox.push(Buffer.from('N'))
         return undefined
       case CANCEL_REQUEST_CODE:
         // A process id and a key of up to 256 bytes.
-        if (body.length < 8 || body.length > 260) throw broken('client', 'invalid length of cancel request')
+        if (body.length < 8 || body.length > 260) this.#violation('invalid length of cancel request')
         this.#phase = 'closed'
         return { kind: 'cancel', key: cancelKeyOf(body) }
       default:
@@ -199,13 +198,13 @@ export class PostgresAgentLogin implements AgentLogin {
   }
 
   #answerSsl(body: Buffer): AgentLoginStep | undefined {
-    if (this.#sslAsked || this.#encrypted || body.length > 0) throw broken('client', 'a misplaced SSLRequest')
+    if (this.#sslAsked || this.#encrypted || body.length > 0) this.#violation('a misplaced SSLRequest')
     this.#sslAsked = true
     if (!this.#options.tlsAvailable) {
       this.#outbox.push(Buffer.from('N'))
       return undefined
     }
-    if (this.#inbox.length > 0) throw broken('client', 'received unencrypted data after SSL request')
+    if (this.#inbox.length > 0) this.#violation('received unencrypted data after SSL request')
     this.#outbox.push(Buffer.from('S'))
     this.#phase = 'tls'
     return { kind: 'start_tls', rest: Buffer.alloc(0) }
@@ -261,9 +260,9 @@ export class PostgresAgentLogin implements AgentLogin {
       this.#phase = 'closed'
       return { kind: 'close' }
     }
-    if (type !== CLIENT.password) throw broken('client', 'expected password response')
+    if (type !== CLIENT.password) this.#violation('expected password response')
     const length = lengthAt(inbox.buffer, inbox.start + 1)
-    if (length < 5) throw broken('client', 'invalid length of password packet')
+    if (length < 5) this.#violation('invalid length of password packet')
     if (length > PASSWORD_BYTES_MAX + 5) {
       this.#close(
         errorResponse({ severity: 'FATAL', code: '28P01', message: 'the password is longer than any token' }),
@@ -278,7 +277,7 @@ export class PostgresAgentLogin implements AgentLogin {
       { protocol: 'postgres', side: 'client' },
     )
     const password = reader.untilNul().toString()
-    if (reader.remaining > 0) throw broken('client', 'invalid password packet size')
+    if (reader.remaining > 0) this.#violation('invalid password packet size')
     const { user, database, application } = this.#startup ?? {
       user: undefined,
       database: undefined,
@@ -286,6 +285,12 @@ export class PostgresAgentLogin implements AgentLogin {
     }
     this.#phase = 'credentials'
     return { kind: 'credentials', credentials: { user, password, database, application } }
+  }
+
+  /** The client speaks the protocol, but wrongly: it is told, as the server would. */
+  #violation(message: string): never {
+    this.#close(errorResponse({ severity: 'FATAL', code: '08P01', message }))
+    throw broken('client', message)
   }
 
   #close(lastWords: Buffer): void {

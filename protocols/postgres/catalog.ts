@@ -38,6 +38,8 @@ export type Routine = {
 export type TypeKind = 'base' | 'composite' | 'domain' | 'enum' | 'pseudo' | 'range' | 'multirange'
 
 export type UserType = {
+  /** `pg_type.oid`, by which a Parse names the types of its parameters; `undefined`: not known (no server at hand). */
+  readonly oid?: number
   readonly schema: string
   readonly name: string
   readonly kind: TypeKind

@@ -31,6 +31,8 @@ export class Replies {
   #streaming = 0
   /** The status of the last ReadyForQuery: idle, in a transaction, in a failed one. */
   status = 'I'
+  /** The server has ended the session itself, and said why. */
+  saidFatal = false
 
   /** @param parameters what the server reported at login */
   constructor(inbox: Inbox, statements: Statements, parameters: ReadonlyMap<string, string>) {
@@ -200,9 +202,10 @@ export class Replies {
 
   #error(head: Sent | undefined, body: Buffer, size: number): Buffer | undefined {
     const { severity, code } = readServerError(body)
+    // Its last words: an administrator ends the session, the server shuts down.
+    if (severity === 'FATAL' || severity === 'PANIC') this.saidFatal = true
     if (head === undefined) {
-      // Its last words: an administrator ends the session, the server shuts down.
-      if (severity === 'FATAL' || severity === 'PANIC') return undefined
+      if (this.saidFatal) return undefined
       throw unasked(SERVER.errorResponse)
     }
     const { denial, marker } = head

@@ -58,6 +58,11 @@ const NAME_BYTES_MAX = 1024
 /** How much of a text that is too long is kept for the record. */
 const EXCERPT_BYTES = 1024
 
+/** What a Query or Parse says, as it came. */
+type Source = { readonly name: string; readonly text: Buffer; readonly parameterTypes: Buffer }
+
+const NO_BYTES = Buffer.alloc(0)
+
 /** A message that waits for its verdict. */
 type Pending = {
   readonly as: 'query' | 'parse' | 'execute' | 'refused_query' | 'refused_message'
@@ -66,8 +71,8 @@ type Pending = {
   /** How much of it is still to come, and is dropped then. */
   readonly missing: number
   readonly name: string
-  /** The text of a Query or Parse as it came. */
-  readonly text: Buffer | undefined
+  /** What a Query or Parse brought. */
+  readonly source: Source | undefined
   /** What it prepares or runs; `undefined`: it cannot be relayed. */
   prepared: Prepared | undefined
   /** Under which knowledge it was read. */
@@ -153,7 +158,7 @@ export class PostgresSession implements Session {
     if (this.#over) return
     this.#over = true
     this.#pending = undefined
-    if (this.#replies.atBoundary) this.#replies.outbox.push(endResponse(cause))
+    if (this.#replies.atBoundary && !this.#replies.saidFatal) this.#replies.outbox.push(endResponse(cause))
     if (this.#passing === 0 && !this.#finished) this.#outbox.push(TERMINATE)
   }
 
@@ -370,7 +375,7 @@ export class PostgresSession implements Session {
     const size = 1 + length
     const nul = body.indexOf(0)
     if (nul === -1 || nul !== body.length - 1) return this.#malformed('refused_query', size, body)
-    return this.#read('query', size, '', body.subarray(0, nul))
+    return this.#read('query', size, { name: '', text: body.subarray(0, nul), parameterTypes: NO_BYTES })
   }
 
   #parse(length: number): boolean {
@@ -380,6 +385,7 @@ export class PostgresSession implements Session {
     const text = reader.untilNul()
     if (reader.remaining < 2 || reader.uint16BE() * 4 !== reader.remaining)
       return this.#malformed('refused_message', size, text)
+    const parameterTypes = reader.rest()
     if (name !== '' && this.#statements.isFull) {
       const why = 'too many prepared statements'
       return this.#refuse('refused_message', size, 0, text.toString(), {
@@ -389,18 +395,27 @@ export class PostgresSession implements Session {
         nativeError: { code: '54000', message: why },
       })
     }
-    // A copy of what is kept for long: a view would keep the whole chunk that it came in.
-    return this.#read('parse', size, name, name === '' ? text : Buffer.from(text))
+    // Copies of what is kept for long: a view would keep the whole chunk that it came in.
+    return name === ''
+      ? this.#read('parse', size, { name, text, parameterTypes })
+      : this.#read('parse', size, {
+          name,
+          text: Buffer.from(text),
+          parameterTypes: Buffer.from(parameterTypes),
+        })
   }
 
-  #read(as: 'query' | 'parse', size: number, name: string, text: Buffer): boolean {
-    const reader = this.#reader
-    const reading = reader.read(text)
-    const analysis = this.#withNamed(reading)
+  #read(as: 'query' | 'parse', size: number, source: Source): boolean {
+    const prepared = this.#prepare(source)
+    const analysis = this.#withNamed(prepared.reading(this.#reader))
     if (analysis === 'wait') return this.#stall()
-    const prepared = new Prepared({ text, record: text.toString(), reading, reader })
-    this.#await({ as, size, name, text, prepared }, analysis)
+    this.#await({ as, size, name: source.name, source, prepared }, analysis)
     return false
+  }
+
+  #prepare({ text, parameterTypes }: Source): Prepared {
+    const reader = this.#reader
+    return new Prepared({ text, record: text.toString(), reading: reader.read(text), reader, parameterTypes })
   }
 
   #execute(length: number): boolean {
@@ -421,7 +436,7 @@ export class PostgresSession implements Session {
       )
     const analysis = this.#withNamed(prepared.reading(this.#reader))
     if (analysis === 'wait') return this.#stall()
-    this.#await({ as: 'execute', size, name, text: undefined, prepared }, analysis)
+    this.#await({ as: 'execute', size, name, source: undefined, prepared }, analysis)
     return false
   }
 
@@ -516,12 +531,12 @@ export class PostgresSession implements Session {
     this.#statementId += 1
     const statement = { id: this.#statementId, text, analysis }
     const reader = this.#reader
-    this.#pending = { as, size, missing, name: '', text: undefined, prepared: undefined, reader, statement }
+    this.#pending = { as, size, missing, name: '', source: undefined, prepared: undefined, reader, statement }
     return false
   }
 
   #await(
-    message: Pick<Pending, 'as' | 'size' | 'name' | 'text'> & { readonly prepared: Prepared },
+    message: Pick<Pending, 'as' | 'size' | 'name' | 'source'> & { readonly prepared: Prepared },
     analysis: Analysis,
   ): void {
     this.#statementId += 1
@@ -536,11 +551,7 @@ export class PostgresSession implements Session {
     const reader = this.#reader
     pending.reader = reader
     if (pending.prepared === undefined) return
-    if (pending.text !== undefined) {
-      const { text } = pending
-      const { record } = pending.prepared
-      pending.prepared = new Prepared({ text, record, reading: reader.read(text), reader })
-    }
+    if (pending.source !== undefined) pending.prepared = this.#prepare(pending.source)
     const analysis = this.#withNamed(pending.prepared.reading(reader))
     if (analysis !== 'wait') pending.statement = { ...pending.statement, analysis }
   }

@@ -1,6 +1,7 @@
 import type { Analysis, NativeError } from '../analysis.ts'
 import type { Completion, Denial } from '../session.ts'
 import type { NameUse, Reading } from './analyser.ts'
+import { analyseParameterTypes, type TypeCatalog } from './parameters.ts'
 
 /**
  * What is in flight and what is prepared.
@@ -21,7 +22,7 @@ import type { NameUse, Reading } from './analyser.ts'
  */
 
 /** Reads texts; an analyser, of which more is not needed here. */
-export type Reader = { read(text: Buffer): Reading }
+export type Reader = { read(text: Buffer): Reading; readonly catalog: TypeCatalog }
 
 /** A prepared statement, or the statement behind a portal or cursor. */
 export class Prepared {
@@ -29,6 +30,8 @@ export class Prepared {
   readonly text: Buffer
   /** It goes to the server otherwise than it came (comments blanked). */
   readonly isRewritten: boolean
+  /** The parameter types that the client has set, as in the message. */
+  readonly #parameterTypes: Buffer
   /** What the client wrote, for the record. */
   readonly record: string
   /** The statement is the one that this use in its text makes (SQL PREPARE, DECLARE), not the text itself. */
@@ -42,6 +45,7 @@ export class Prepared {
     readonly record: string
     readonly reading: Reading
     readonly reader: Reader
+    readonly parameterTypes?: Buffer
     readonly use?: number
   }) {
     const { forward } = options.reading
@@ -49,6 +53,7 @@ export class Prepared {
     this.isRewritten = forward !== undefined
     this.record = options.record
     this.#reader = options.reader
+    this.#parameterTypes = options.parameterTypes ?? NO_BYTES
     this.#use = options.use
     this.#reading = this.#pick(options.reading)
   }
@@ -65,6 +70,7 @@ export class Prepared {
   }
 
   #pick(whole: Reading): Reading {
+    if (this.#parameterTypes.length > 0) return withParameters(whole, this.#parameterTypes, this.#reader)
     if (this.#use === undefined) return whole
     const use = whole.uses[this.#use]
     const analysis = use?.kind === 'prepare' || use?.kind === 'declare' ? use.analysis : LOST
@@ -80,6 +86,13 @@ export class Prepared {
 }
 
 const NO_USES: readonly NameUse[] = []
+const NO_BYTES = Buffer.alloc(0)
+
+function withParameters(reading: Reading, types: Buffer, reader: Reader): Reading {
+  const needed = analyseParameterTypes(types, reader.catalog)
+  const analysis = joined(reading.analysis, needed)
+  return analysis === reading.analysis ? reading : { ...reading, analysis }
+}
 
 const LOST: Analysis = {
   outcome: 'not_understood',

@@ -1,4 +1,5 @@
-import type { Analysis, StatementAction } from '../../../protocols/analysis.ts'
+import type { Access } from '../../../protocols/access.ts'
+import type { Analysis } from '../../../protocols/analysis.ts'
 import type { NameUse, PostgresAnalyser, Reading } from '../../../protocols/postgres/analyser.ts'
 import { offlineCatalog } from '../../../protocols/postgres/catalog.ts'
 
@@ -42,10 +43,13 @@ function readText(sql: string): Reading {
 }
 
 function analysisOf(statements: readonly string[]): Analysis {
-  const action: StatementAction = statements.some((statement) => /^\s*copy/i.test(statement))
-    ? 'copy'
-    : 'select'
-  return { outcome: 'accesses', action, accesses: [] }
+  const isCopy = statements.some((statement) => /^\s*copy/i.test(statement))
+  const direct = statements.filter((statement) => !/^\s*(prepare|declare|fetch)/i.test(statement))
+  return {
+    outcome: 'accesses',
+    action: isCopy ? 'copy' : 'select',
+    accesses: direct.flatMap(accessesOf),
+  }
 }
 
 function usesOf(statement: string): NameUse[] {
@@ -71,12 +75,13 @@ function usesOf(statement: string): NameUse[] {
   }
 }
 
-/** An access named after a word of the text, so that a test can see whose accesses were joined. */
 function madeAnalysis(statement: string): Analysis {
-  const table = /from (\w+)/.exec(statement)?.[1] ?? 'nothing'
-  return {
-    outcome: 'accesses',
-    action: 'select',
-    accesses: [{ kind: 'relation', action: 'select', schema: 'public', name: table, columns: undefined }],
-  }
+  return { outcome: 'accesses', action: 'select', accesses: accessesOf(statement) }
+}
+
+/** An access named after a word of the text, so that a test can see whose accesses were joined. */
+function accessesOf(statement: string): Access[] {
+  const table = /from (\w+)/.exec(statement)?.[1]
+  if (table === undefined) return []
+  return [{ kind: 'relation', action: 'select', schema: 'public', name: table, columns: undefined }]
 }
