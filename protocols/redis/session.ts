@@ -13,7 +13,6 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Analysis } from '../analysis.ts'
-import { ProtocolError } from '../errors.ts'
 import { Inbox } from '../inbox.ts'
 import type { Live } from '../login.ts'
 import { Outbox } from '../outbox.ts'
@@ -22,14 +21,13 @@ import type { RedisAnalyser } from './analyser.ts'
 import { answer, type ClientEntry } from './answers.ts'
 import type { Args } from './args.ts'
 import type { RedisCatalog } from './catalog.ts'
-import { denialReply, endReply, REDIRECTION } from './errors.ts'
+import { denialReply, endReply } from './errors.ts'
 import { encodeCommand, LIMITS, RequestScanner } from './frames.ts'
 import { greeting, type Hello, parseHello } from './hello.ts'
-import { InFlight, type Owed, type SubscriptionVerb } from './in-flight.ts'
-import { REPLY, ReplyScanner } from './replies.ts'
+import type { SubscriptionVerb } from './in-flight.ts'
+import { ReplyRelay } from './reply-relay.ts'
 import { Span } from './span.ts'
 import { statementText } from './statements.ts'
-import { Subscriptions } from './subscriptions.ts'
 
 /** What the login hands over. */
 export type SessionStart = {
@@ -99,17 +97,11 @@ export class RedisSession implements Session {
   readonly #start: SessionStart
   readonly #entry: ClientEntry
   readonly #clientInbox = new Inbox()
-  readonly #serverInbox = new Inbox()
   readonly #requests = new RequestScanner(this.#clientInbox, LIMITS)
-  readonly #replies = new ReplyScanner(this.#serverInbox)
-  readonly #clientOutbox = new Outbox()
   readonly #serverOutbox = new Outbox()
   /** Commands let through, side by side in one buffer, not yet in the outbox. */
   readonly #relayed = new Span()
-  readonly #inFlight = new InFlight()
-  readonly #subscriptions = new Subscriptions()
-  readonly #completions: Completion[] = []
-  #completionAt = 0
+  readonly #replies: ReplyRelay
 
   #statement: Statement | undefined
   #statementKnowledge: RedisAnalyser | undefined
@@ -121,18 +113,10 @@ export class RedisSession implements Session {
   #quitting = false
   #ended = false
 
-  /** The reply under way: what to do with its bytes, and what it is. */
-  #reply: 'none' | 'owed' | 'push' | 'confirmation' = 'none'
-  #dropped = false
-  #replyWord = ''
-  #replyRows = 0
-  #replyError: string | undefined
-  #replyBytes = 0
-
   constructor(start: SessionStart) {
     this.#start = start
     this.#entry = start.entry
-    this.#clientOutbox.push(start.welcome)
+    this.#replies = new ReplyRelay(start.entry, start.welcome)
     this.#clientInbox.push(start.fromClient)
     if (start.fromServer.length > 0) this.fromServer(start.fromServer)
   }
@@ -204,32 +188,32 @@ export class RedisSession implements Session {
     switch (this.#flow) {
       case 'relay':
         this.#forward()
-        this.#inFlight.push({ kind: 'reply', statementId: statement.id })
+        this.#replies.owe({ kind: 'reply', statementId: statement.id })
         break
       case 'multi':
       case 'end_multi':
         this.#inMulti = this.#flow === 'multi'
         this.#forward()
-        this.#inFlight.push({ kind: 'reply', statementId: statement.id })
+        this.#replies.owe({ kind: 'reply', statementId: statement.id })
         break
       case 'subscription': {
         const verb = this.#command as SubscriptionVerb
         this.#forward()
-        this.#inFlight.push({ kind: 'confirmations', statementId: statement.id, verb, left: args.count - 1 })
+        this.#replies.owe({ kind: 'confirmations', statementId: statement.id, verb, left: args.count - 1 })
         break
       }
       case 'hello':
         this.#relayHello(statement.id, args)
         break
       case 'auth':
-        this.#answer(statement.id, OK)
+        this.#replies.answer(statement.id, OK)
         break
       case 'quit':
         this.#quitting = true
-        this.#answer(statement.id, OK)
+        this.#replies.answer(statement.id, OK)
         break
       case 'answer':
-        this.#answer(statement.id, answer(this.#command, args, this.#entry, this.#facts()))
+        this.#replies.answer(statement.id, answer(this.#command, args, this.#entry, this.#facts()))
         break
     }
     this.#requestDone()
@@ -243,9 +227,9 @@ export class RedisSession implements Session {
       const poison = `bulkhead:${this.#start.nonce.toString('hex')}:${this.#poisons}`
       this.#flushRelayed()
       this.#serverOutbox.push(encodeCommand([poison]))
-      this.#inFlight.push({ kind: 'denied', poison, bytes })
+      this.#replies.owe({ kind: 'denied', poison, bytes })
     } else {
-      this.#answer(undefined, bytes)
+      this.#replies.answer(undefined, bytes)
     }
     this.#requestDone()
   }
@@ -293,7 +277,7 @@ export class RedisSession implements Session {
     this.#flushRelayed()
     // Neither the credentials nor the name: the backend's entry keeps the proxy's.
     this.#serverOutbox.push(encodeCommand(['HELLO', String(version)]))
-    this.#inFlight.push({ kind: 'hello', statementId, version, bytes })
+    this.#replies.owe({ kind: 'hello', statementId, version, bytes })
   }
 
   #facts() {
@@ -307,197 +291,12 @@ export class RedisSession implements Session {
     } as const
   }
 
-  /** Gives an answer of ours its place behind what is owed before it. */
-  #answer(statementId: number | undefined, bytes: Buffer): void {
-    this.#inFlight.push({ kind: 'answer', statementId, bytes })
-    this.#giveAnswers()
-  }
-
-  /** Gives the answers whose turn it is. Never into the middle of a value that is passing. */
-  #giveAnswers(): void {
-    if (this.#reply !== 'none') return
-    for (let first = this.#inFlight.first; first?.kind === 'answer'; first = this.#inFlight.first) {
-      this.#passReplies()
-      this.#clientOutbox.push(first.bytes)
-      if (first.statementId !== undefined) {
-        const error =
-          first.bytes[0] === REPLY.error ? errorPrefix(first.bytes.toString('latin1', 1)) : undefined
-        this.#complete(first.statementId, 0, first.bytes.length, error)
-      }
-      this.#inFlight.shift()
-    }
-  }
-
   fromServer(chunk: Buffer): void {
-    if (this.#ended) return
-    this.#serverInbox.push(chunk)
-    for (;;) {
-      if (this.#reply === 'none' && (this.#serverInbox.length === this.#replies.at || !this.#beginReply()))
-        break
-      const before = this.#replies.at
-      const walked = this.#replies.walk()
-      this.#replyBytes += this.#replies.at - before
-      if (walked === 'redirection') this.#replaceRedirection()
-      else if (walked === 'more') break
-      else this.#endReply()
-    }
-    if (this.#dropped) this.#dropReplies()
-    else this.#passReplies()
-  }
-
-  /** Moves what was walked over to the client. */
-  #passReplies(): void {
-    const size = this.#replies.at
-    if (size === 0) return
-    this.#replies.at = 0
-    this.#clientOutbox.push(this.#serverInbox.take(size))
-  }
-
-  #dropReplies(): void {
-    this.#serverInbox.skip(this.#replies.at)
-    this.#replies.at = 0
-  }
-
-  /** Decides what the next reply is; false: not enough of it has arrived to tell. */
-  #beginReply(): boolean {
-    const replies = this.#replies
-    if (!replies.begin()) return false
-    const { type } = replies
-    const first = this.#inFlight.first
-    this.#replyBytes = 0
-    this.#replyError = undefined
-    this.#replyRows = rowsOf(type, replies.count)
-    if (type === REPLY.push || (type === REPLY.array && this.#mayBeMessage(first))) {
-      const word = replies.firstWord()
-      if (word === undefined) return false
-      if (this.#beginPush(word, type === REPLY.push)) return true
-    }
-    if (type === REPLY.error) this.#replyError = errorPrefix(replies.line())
-    this.#beginOwed(first)
-    return true
-  }
-
-  /** In RESP2 messages are arrays, told from replies only by the state of the connection. */
-  #mayBeMessage(first: Owed | undefined): boolean {
-    return this.#entry.version === 2 && (first?.kind === 'confirmations' || this.#subscriptions.any)
-  }
-
-  /** True where the value is not the reply that is owed next. */
-  #beginPush(word: string, isPush: boolean): boolean {
-    switch (word) {
-      case 'message':
-      case 'pmessage':
-      case 'smessage':
-      case 'invalidate':
-        this.#open('push', false)
-        return true
-      case 'subscribe':
-      case 'psubscribe':
-      case 'ssubscribe':
-      case 'unsubscribe':
-      case 'punsubscribe':
-      case 'sunsubscribe':
-        this.#replyWord = word
-        this.#open('confirmation', false)
-        return true
-      default:
-        // A push that is not known may tell of other servers (maintenance notices do).
-        if (isPush) this.#open('push', true)
-        return isPush
-    }
-  }
-
-  #open(reply: 'owed' | 'push' | 'confirmation', dropped: boolean): void {
-    if (dropped) this.#passReplies()
-    this.#reply = reply
-    this.#dropped = dropped
-  }
-
-  #beginOwed(first: Owed | undefined): void {
-    const isError = this.#replyError !== undefined
-    switch (first?.kind) {
-      case 'reply':
-        this.#open('owed', false)
-        return
-      case 'hello':
-        this.#open('owed', !isError)
-        return
-      case 'denied':
-        if (!isError || !this.#replies.line().includes(first.poison))
-          fail('a reply that is not the one expected')
-        this.#open('owed', true)
-        return
-      case 'confirmations':
-        if (!isError) fail('a reply where a confirmation is owed')
-        this.#open('owed', false)
-        return
-      case 'answer':
-      case undefined:
-        fail('a reply to nothing')
-    }
-  }
-
-  #endReply(): void {
-    const kind = this.#reply
-    this.#reply = 'none'
-    if (this.#dropped) this.#dropReplies()
-    this.#dropped = false
-    if (kind === 'owed') this.#settle()
-    else if (kind === 'confirmation') this.#confirm()
-    this.#giveAnswers()
-  }
-
-  #settle(): void {
-    const first = this.#inFlight.first
-    if (first === undefined) return
-    this.#inFlight.shift()
-    if (first.kind === 'denied') {
-      this.#clientOutbox.push(first.bytes)
-      return
-    }
-    if (first.kind === 'answer') return
-    let bytes = this.#replyBytes
-    if (first.kind === 'hello' && this.#replyError === undefined) {
-      this.#entry.version = first.version
-      this.#clientOutbox.push(first.bytes)
-      bytes = first.bytes.length
-    }
-    this.#complete(first.statementId, this.#replyRows, bytes, this.#replyError)
-  }
-
-  #confirm(): void {
-    const first = this.#inFlight.first
-    if (first?.kind !== 'confirmations' || first.verb !== this.#replyWord) fail('a confirmation of nothing')
-    if (first.left === 0) first.left = Math.max(1, this.#subscriptions.count(first.verb))
-    this.#subscriptions.confirm(first.verb, this.#replies.lastInteger)
-    first.left -= 1
-    if (first.left > 0) return
-    this.#inFlight.shift()
-    this.#complete(first.statementId, 0, this.#replyBytes, undefined)
-  }
-
-  /** An error that names another server never reaches the agent, wherever in a reply it stands. */
-  #replaceRedirection(): void {
-    if (!this.#dropped) this.#passReplies()
-    else this.#dropReplies()
-    this.#replies.skipLine()
-    this.#dropReplies()
-    if (!this.#dropped) this.#clientOutbox.push(REDIRECTION)
-  }
-
-  #complete(statementId: number, rows: number, bytes: number, error: string | undefined): void {
-    this.#completions.push({ statementId, rows, bytes, error })
+    if (!this.#ended) this.#replies.fromServer(chunk)
   }
 
   completion(): Completion | undefined {
-    const completion = this.#completions[this.#completionAt]
-    if (completion === undefined) {
-      this.#completions.length = 0
-      this.#completionAt = 0
-      return undefined
-    }
-    this.#completionAt += 1
-    return completion
+    return this.#replies.completion()
   }
 
   takeForServer(): readonly Buffer[] {
@@ -506,19 +305,19 @@ export class RedisSession implements Session {
   }
 
   takeForClient(): readonly Buffer[] {
-    return this.#clientOutbox.take()
+    return this.#replies.take()
   }
 
   get clientIsAhead(): boolean {
-    return this.#inFlight.length >= IN_FLIGHT_MAX
+    return this.#replies.owed >= IN_FLIGHT_MAX
   }
 
   get idle(): boolean {
-    return this.#inFlight.length === 0 && !this.#inMulti
+    return this.#replies.owed === 0 && !this.#inMulti
   }
 
   get finished(): boolean {
-    return this.#quitting && this.#inFlight.length === 0
+    return this.#quitting && this.#replies.owed === 0
   }
 
   end(cause: EndCause): void {
@@ -528,8 +327,8 @@ export class RedisSession implements Session {
     this.#relayed.take()
     this.#serverOutbox.take()
     // Only as the answer to something: an error that answers nothing makes drivers lose count, and some throw.
-    const answersSomething = this.#inFlight.length > 0 || cause.kind === 'protocol_error'
-    if (this.#reply === 'none' && answersSomething) this.#clientOutbox.push(endReply(cause))
+    const answersSomething = this.#replies.owed > 0 || cause.kind === 'protocol_error'
+    if (answersSomething) this.#replies.sayLast(endReply(cause))
   }
 }
 
@@ -546,35 +345,4 @@ function mayBeQueued(flow: Flow): boolean {
     case 'subscription':
       return false
   }
-}
-
-/** The number of values of a reply: elements of an aggregate, 1 for a value, 0 for a null or a status. */
-function rowsOf(type: number, count: number): number {
-  switch (type) {
-    case REPLY.array:
-    case REPLY.set:
-    case REPLY.map:
-      return Math.max(0, count)
-    case REPLY.bulk:
-    case REPLY.verbatim:
-      return count < 0 ? 0 : 1
-    case REPLY.integer:
-    case REPLY.double:
-    case REPLY.boolean:
-    case REPLY.bigNumber:
-      return 1
-    default:
-      return 0
-  }
-}
-
-/** `WRONGTYPE` of `WRONGTYPE Operation against …`. */
-function errorPrefix(line: string): string {
-  const space = line.search(/[ \r]/)
-  const prefix = (space === -1 ? line : line.slice(0, space)).slice(0, 32)
-  return /^[A-Z][A-Z_0-9]*$/.test(prefix) ? prefix : 'ERR'
-}
-
-function fail(message: string): never {
-  throw new ProtocolError('redis', 'server', message)
 }
