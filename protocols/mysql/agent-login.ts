@@ -213,10 +213,10 @@ export class MysqlAgentLogin implements AgentLogin {
       this.#client.push(this.#packets.make(authMoreDataBody(publicKeyOf(rsaPrivateKey))))
       return undefined
     }
-    const decrypted = decryptPassword(body, this.#scramble, rsaPrivateKey)
     // A driver that takes the connection for a safe one sends the password as it would over TLS.
-    if (decrypted === undefined) return this.#cleartext(response, body)
-    return this.#credentials(response, decrypted)
+    const password = decryptPassword(body, this.#scramble, rsaPrivateKey) ?? readWholePassword(body)
+    if (password === undefined) return this.#close(this.#denied('the password is not a token'))
+    return this.#credentials(response, password)
   }
 
   #cleartext(response: HandshakeResponse, body: Buffer): AgentLoginStep | undefined {
