@@ -34,14 +34,17 @@ function objectKey(kind: ObjectKind, action: string, object: WrittenObject, nami
     const name = object.name as WrittenName
     return key(kind, action, '', naming.relation(name.text, name.quoted))
   }
-  const fold = kind === 'routine' ? naming.routine : naming.relation
   const schema =
     object.schema === undefined
       ? naming.defaultSchema
       : naming.relation(object.schema.text, object.schema.quoted)
-  const name = object.name === undefined ? ANY : fold(object.name.text, object.name.quoted)
+  const name = object.name === undefined ? ANY : folded(kind, object.name, naming)
   // The two words for running a routine are one privilege: DBAs write either.
   return key(kind, kind === 'routine' ? 'execute' : action, schema, name)
+}
+
+function folded(kind: ObjectKind, { text, quoted }: WrittenName, naming: Naming): string {
+  return kind === 'routine' ? naming.routine(text, quoted) : naming.relation(text, quoted)
 }
 
 function key(kind: ObjectKind, action: string, schema: string, name: string): string {

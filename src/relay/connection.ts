@@ -219,6 +219,16 @@ export class Connection {
       upstream.destroy()
       return
     }
+    try {
+      this.#begin(token, grant, login, upstream)
+    } catch (error) {
+      upstream.destroy()
+      throw error
+    }
+  }
+
+  /** Both legs have logged in: from here on the relay owns the sockets. */
+  #begin(token: RunToken, grant: Grant, login: BackendLogin, upstream: Socket): void {
     const session: Session = this.#login.welcome()
     // The last words of the login, where the protocol says them here and not in the session.
     this.#write()
@@ -319,11 +329,15 @@ export class Connection {
 
   /** The client broke its protocol, or we have a bug: either way this connection ends, and no other. */
   #broken(error: unknown): void {
-    if (this.#phase === 'over') return
     const { shared } = this.#system
     const message = error instanceof ProtocolError ? error.message : 'internal error'
     if (!(error instanceof ProtocolError))
       shared.notice(`bug during a login: ${error instanceof Error ? error.stack : error}`)
+    if (this.#phase === 'over') {
+      // Gone meanwhile, or broken in the moment of becoming a session: nothing more can be said.
+      this.#socket.destroy()
+      return
+    }
     this.#system.metrics.authFailure('protocol_error')
     shared.audit.appendEvent('protocol.error', this.#context(undefined), { message })
     shared.audit.flush(shared.now())
