@@ -67,7 +67,7 @@ function isInstalled() {
 
 function install() {
   say('installing packages (once, about half a minute)')
-  const options = ['ci', '--include=dev', '--include=optional', '--loglevel=error']
+  const options = ['ci', '--include=dev', '--include=optional', '--loglevel=error', '--no-update-notifier']
   const { npm_execpath: npm } = process.env
   const [file, args] = npm === undefined ? ['npm', options] : [process.execPath, [npm, ...options]]
   const environment = { ...process.env, npm_config_cache: packageCache() }
