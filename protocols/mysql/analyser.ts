@@ -17,6 +17,7 @@ import { readQuery, readQueryTail } from './parser/query.ts'
 import { type Reader, Rules } from './parser/reader.ts'
 import { Refusal } from './parser/refusal.ts'
 import { actionOf, type PreparedUse, readStatement, type StatementShape } from './parser/statement.ts'
+import { SecondReader } from './second-reader.ts'
 
 /** What a statement does to the names of SQL-level prepared statements (`PREPARE`, `EXECUTE`, `DEALLOCATE`). */
 export type NameUse =
@@ -56,11 +57,16 @@ export class MysqlAnalyser implements Analyser {
   readonly #memo = new Map<string, Remembered>()
   readonly #memoIgnoringSpace = new Map<string, Remembered>()
 
-  constructor(catalog: MysqlCatalog, _options: { readonly secondReader?: boolean } = {}) {
+  readonly #secondReader: SecondReader | undefined
+
+  /** @param options.secondReader have each shape of statement read by another parser too; true by default */
+  constructor(catalog: MysqlCatalog, options: { readonly secondReader?: boolean } = {}) {
     this.catalog = catalog
     this.#names = new MysqlNaming(catalog)
     this.naming = this.#names
     this.#rules = new Rules(catalog)
+    this.#secondReader =
+      options.secondReader === false ? undefined : new SecondReader(catalog.flavour, this.#names)
   }
 
   /**
@@ -140,6 +146,11 @@ export class MysqlAnalyser implements Analyser {
     }
     try {
       const shape = readStatement(reader)
+      const objection = this.#secondReader?.objection(shape.action, lexed.text, tokens, needs)
+      if (objection !== undefined) {
+        const analysis = { outcome: 'readers_disagree', action: shape.action, why: objection } as const
+        return { analysis, forward: undefined, uses: NO_USES }
+      }
       return this.#finish(text, lexed.text, shape, needs, ignoreSpace, isInner)
     } catch (error) {
       if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs)

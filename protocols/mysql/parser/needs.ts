@@ -15,15 +15,26 @@ export class Needs {
   readonly #schema: string
   readonly #relations = new Map<string, RelationNeed>()
   readonly #others = new Map<string, Access>()
-  /** Set by a column that belongs to no table that we know: every table read is then needed as a whole. */
-  hasStrayColumn = false
+  /** Every table of the statement, whatever is done to it. */
+  readonly #mentioned = new Set<string>()
+  /** Actions on a column that belongs to no table that we know: every table is then needed as a whole. */
+  readonly #strays = new Set<'select' | 'update'>()
+
+  /** Aliases and common table expressions: names that are no tables. */
+  readonly #localNames = new Set<string>()
 
   /** @param schema canonical name of the pinned database */
   constructor(schema: string) {
     this.#schema = schema
   }
 
+  /** A column that no table in sight has, as far as we know. */
+  stray(action: 'select' | 'update'): void {
+    this.#strays.add(action)
+  }
+
   #need(action: RelationAction, name: string): RelationNeed {
+    this.#mentioned.add(name)
     const key = `${action} ${name}`
     let need = this.#relations.get(key)
     if (need === undefined) {
@@ -52,6 +63,27 @@ export class Needs {
     if (need?.columns?.size === 0) this.#relations.delete(`${action} ${name}`)
   }
 
+  addLocalName(name: string): void {
+    this.#localNames.add(name)
+  }
+
+  isLocalName(name: string): boolean {
+    return this.#localNames.has(name)
+  }
+
+  /** Whether the statement does anything with this table or sequence. */
+  mentions(name: string): boolean {
+    return this.#mentioned.has(name)
+  }
+
+  writes(name: string): boolean {
+    return ['insert', 'update', 'delete'].some((action) => this.#relations.has(`${action} ${name}`))
+  }
+
+  get relationNames(): readonly string[] {
+    return [...this.#mentioned]
+  }
+
   /** The tables read so far. */
   get read(): readonly string[] {
     return [...this.#relations.values()].filter(({ action }) => action === 'select').map(({ name }) => name)
@@ -72,6 +104,7 @@ export class Needs {
   }
 
   sequence(action: SequenceAccess['action'], name: string): void {
+    this.#mentioned.add(name)
     this.#others.set(`sequence ${action} ${name}`, { kind: 'sequence', action, schema: this.#schema, name })
   }
 
@@ -80,16 +113,15 @@ export class Needs {
   }
 
   accesses(): readonly Access[] {
-    if (this.hasStrayColumn) for (const { name } of [...this.#relations.values()]) this.whole('select', name)
+    for (const action of this.#strays) for (const name of [...this.#mentioned]) this.whole(action, name)
     const accesses: Access[] = []
     for (const { action, name, columns } of this.#relations.values()) {
-      const isWhole = columns === undefined || (this.hasStrayColumn && action === 'update')
       accesses.push({
         kind: 'relation',
         action,
         schema: this.#schema,
         name,
-        columns: isWhole ? undefined : [...columns].sort(),
+        columns: columns === undefined ? undefined : [...columns].sort(),
       })
     }
     accesses.push(...this.#others.values())

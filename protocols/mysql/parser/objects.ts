@@ -46,7 +46,13 @@ export function aliasName(reader: Reader, name: string): string {
   if (reader.rules.catalog.lowerCaseTableNames !== 0 && !isAscii(name)) {
     notUnderstood('an alias beyond ASCII on a server that does not compare table names exactly')
   }
+  reader.needs.addLocalName(name)
   return reader.rules.names.relation(name, true)
+}
+
+/** The name under which a table without an alias goes. */
+export function ownName(reader: Reader, { name }: ObjectName): string {
+  return reader.rules.names.relation(name.name, name.quoted)
 }
 
 /** A table that is read from: notes the need and gives what it brings to a scope. */
@@ -56,7 +62,7 @@ export function readTable(
   options: { readonly alias: string | undefined; readonly commonTables: CommonTables | undefined },
 ): Source {
   const { rules, needs } = reader
-  const alias = aliasName(reader, options.alias ?? written.name.name)
+  const alias = options.alias === undefined ? ownName(reader, written) : aliasName(reader, options.alias)
   const isAliased = options.alias !== undefined
   if (written.schema === undefined) {
     const common = findCommonTable(options.commonTables, written.name.name)

@@ -88,6 +88,7 @@ export function readWith(reader: Reader, place: QueryPlace): CommonTables | unde
   let commonTables = place.commonTables
   cursor.list(() => {
     const { name } = cursor.identifier('a name')
+    reader.needs.addLocalName(name)
     const columns = cursor.isOperator('(') ? readColumnNames(reader) : undefined
     cursor.expect('AS')
     cursor.expectOperator('(')

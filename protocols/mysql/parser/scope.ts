@@ -98,7 +98,7 @@ export class Scope {
     if ((found === 'certain' || isNamed) && !reference.isWeak) return
     const isExplained = reference.isExplained || found !== 'none' || isNamed
     if (this.parent === undefined) {
-      if (!isExplained) needs.hasStrayColumn = true
+      if (!isExplained) needs.stray(reference.action)
       return
     }
     this.parent.#references.push({
@@ -113,7 +113,7 @@ export class Scope {
     const { action, column } = reference
     // The server compares names beyond ASCII by tables that we do not have.
     if (!isAscii(column)) {
-      needs.hasStrayColumn = true
+      needs.stray(action)
       return 'possible'
     }
     let found: 'certain' | 'possible' | 'none' = 'none'

@@ -7,7 +7,7 @@ import type { CommonTables } from './common-tables.ts'
 import { findCommonTable } from './common-tables.ts'
 import type { Identifier } from './cursor.ts'
 import { referQualified } from './expression.ts'
-import { aliasName, type ObjectName, objectName, writtenTable } from './objects.ts'
+import { aliasName, type ObjectName, objectName, ownName, writtenTable } from './objects.ts'
 import { isQueryAhead, readLimit, readOrder, readTopQuery } from './query.ts'
 import type { Reader } from './reader.ts'
 import { notUnderstood } from './refusal.ts'
@@ -40,7 +40,7 @@ export function readInsert(reader: Reader, isReplace: boolean): void {
   readPartitions(reader)
   const scope = new Scope({ parent: undefined, commonTables: undefined })
   scope.sources.push({
-    alias: aliasName(reader, written.name.name),
+    alias: ownName(reader, written),
     relation: table,
     isAliased: false,
     columns: rules.columns(table),
@@ -225,7 +225,7 @@ function readSingleDelete(reader: Reader, scope: Scope): void {
   if (cursor.accept('AS') || cursor.isIdentifier) alias = cursor.identifier('an alias').name
   readPartitions(reader)
   scope.sources.push({
-    alias: aliasName(reader, alias ?? written.name.name),
+    alias: alias === undefined ? ownName(reader, written) : aliasName(reader, alias),
     relation: table,
     isAliased: alias !== undefined,
     columns: rules.columns(table),

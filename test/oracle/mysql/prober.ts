@@ -1,0 +1,222 @@
+/**
+ * The server as oracle. A user is given exactly the privileges that an analysis says a statement needs, column by
+ * column, and then runs it: whatever the server still denies is a need that the analysis missed.
+ */
+import type { Connection, RowDataPacket } from 'mysql2/promise'
+import { createConnection } from 'mysql2/promise'
+import type { Access } from '../../../protocols/access.ts'
+import {
+  type MysqlCatalog,
+  type MysqlRelation,
+  pinnedSqlMode,
+  versionNumberOf,
+} from '../../../protocols/mysql/catalog.ts'
+
+export type Target = {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+}
+
+/** Errors with which a server says that a privilege is missing. */
+const PRIVILEGE_ERRORS: ReadonlySet<number> = new Set([
+  1044, // ER_DBACCESS_DENIED_ERROR
+  1142, // ER_TABLEACCESS_DENIED_ERROR
+  1143, // ER_COLUMNACCESS_DENIED_ERROR
+  1227, // ER_SPECIFIC_ACCESS_DENIED_ERROR
+  1345, // ER_VIEW_NO_EXPLAIN
+  1370, // ER_PROCACCESS_DENIED_ERROR
+])
+
+const PROBE_USER = 'bulkhead_probe'
+
+/** What the server said to the probing user. */
+export type Probe = {
+  readonly errno: number
+  readonly message: string
+  readonly isDenied: boolean
+  /** False where a privilege could not be granted (an object in a broken state): then a denial tells nothing. */
+  readonly isConclusive: boolean
+}
+
+export class Prober {
+  readonly #root: Connection
+  readonly #user: Connection
+  readonly #database: string
+  readonly #flavour: 'mysql' | 'mariadb'
+  readonly #version: string
+  readonly #account: string
+  #grants: string | undefined
+  #grantsFailed = 0
+
+  private constructor(parts: {
+    root: Connection
+    user: Connection
+    database: string
+    version: string
+    account: string
+  }) {
+    this.#root = parts.root
+    this.#user = parts.user
+    this.#database = parts.database
+    this.#version = parts.version
+    this.#account = parts.account
+    this.#flavour = /mariadb/i.test(parts.version) ? 'mariadb' : 'mysql'
+  }
+
+  /** Makes a database and a user without privileges, of its own. */
+  static async open(target: Target, name: string): Promise<Prober> {
+    const { host, port, user, password } = target
+    const flags = ['-IGNORE_SPACE', '-MULTI_STATEMENTS']
+    const root = await createConnection({ host, port, user, password, flags })
+    const [rows] = await root.query<RowDataPacket[]>('select version() as version')
+    const account = `'${PROBE_USER}_${name}'@'%'`
+    await root.query(`drop database if exists \`${name}\``)
+    await root.query(`create database \`${name}\` character set utf8mb4`)
+    await root.query(`drop user if exists ${account}`)
+    await root.query(`create user ${account} identified by 'probe'`)
+    await root.query(`use \`${name}\``)
+    const prober = await createConnection({
+      host,
+      port,
+      user: `${PROBE_USER}_${name}`,
+      password: 'probe',
+      flags,
+    })
+    return new Prober({ root, user: prober, database: name, version: String(rows[0]?.['version']), account })
+  }
+
+  async close(): Promise<void> {
+    await this.#root.query(`drop database if exists \`${this.#database}\``)
+    await this.#root.query(`drop user if exists ${this.#account}`)
+    await this.#root.end()
+    await this.#user.end()
+  }
+
+  /** Runs a statement as root; false where the server refused it. */
+  async setUp(sql: string): Promise<boolean> {
+    // A new object may have lost the grants of the old one of its name.
+    this.#grants = undefined
+    try {
+      await this.#root.query({ sql, timeout: 5000 })
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async reset(): Promise<void> {
+    this.#grants = undefined
+    await this.#root.query(`drop database if exists \`${this.#database}\``)
+    await this.#root.query(`create database \`${this.#database}\` character set utf8mb4`)
+    await this.#root.query(`use \`${this.#database}\``)
+  }
+
+  async catalog(): Promise<MysqlCatalog> {
+    const root = this.#root
+    const relations = new Map<string, MysqlRelation & { columns: string[] }>()
+    const [tables] = await root.query<RowDataPacket[]>(
+      'select table_name as name, table_type as type from information_schema.tables where table_schema = database()',
+    )
+    for (const { name, type } of tables) {
+      const kind = type === 'VIEW' ? 'view' : type === 'SEQUENCE' ? 'sequence' : 'table'
+      relations.set(name, { kind, columns: [] })
+    }
+    const [columns] = await root.query<RowDataPacket[]>(
+      `select table_name as \`table\`, column_name as name from information_schema.columns
+       where table_schema = database() order by table_name, ordinal_position`,
+    )
+    for (const column of columns) relations.get(column['table'])?.columns.push(column['name'])
+    const [routines] = await root.query<RowDataPacket[]>(
+      `select lower(routine_name) as name, routine_type as type from information_schema.routines
+       where routine_schema = database()`,
+    )
+    const named = (type: string): Set<string> =>
+      new Set(
+        routines.filter((routine) => routine['type'] === type).map((routine) => String(routine['name'])),
+      )
+    const [modes] = await root.query<RowDataPacket[]>(
+      'select @@sql_mode as mode, @@lower_case_table_names as folding',
+    )
+    return {
+      flavour: this.#flavour,
+      serverVersion: this.#version,
+      versionNumber: versionNumberOf(this.#version),
+      lowerCaseTableNames: modes[0]?.['folding'],
+      database: this.#database,
+      complete: true,
+      relations,
+      functions: named('FUNCTION'),
+      procedures: named('PROCEDURE'),
+      baseSqlMode: pinnedSqlMode(String(modes[0]?.['mode'])),
+    }
+  }
+
+  /** Gives the user these accesses and nothing else, lets it run the statement, and takes back what it did. */
+  async probe(sql: string, accesses: readonly Access[], catalog: MysqlCatalog): Promise<Probe> {
+    await this.#grant(this.#grantsFor(accesses, catalog))
+    const user = this.#user
+    await user.query(`use \`${this.#database}\``).catch(() => undefined)
+    await user.query('start transaction')
+    try {
+      // As a prepared text, so that a statement with parameters is checked too.
+      await user.query({ sql: `prepare probe from ${this.#root.escape(sql)}`, timeout: 2000 })
+      if (!sql.includes('?')) await user.query({ sql: 'execute probe', timeout: 2000 })
+      return { errno: 0, message: '', isDenied: false, isConclusive: true }
+    } catch (error) {
+      const { errno = -1, message } = error as { errno?: number; message: string }
+      return { errno, message, isDenied: PRIVILEGE_ERRORS.has(errno), isConclusive: this.#grantsFailed === 0 }
+    } finally {
+      await user.query('rollback')
+    }
+  }
+
+  async #grant(grants: readonly string[]): Promise<void> {
+    const key = grants.join(';')
+    if (key === this.#grants) return
+    await this.#root.query(`revoke all privileges, grant option from ${this.#account}`)
+    // Without any privilege in it the database itself could not be used.
+    await this.#root.query(`grant create temporary tables on \`${this.#database}\`.* to ${this.#account}`)
+    this.#grantsFailed = 0
+    for (const grant of grants) {
+      await this.#root.query(`grant ${grant} to ${this.#account}`).catch(() => {
+        this.#grantsFailed++
+      })
+    }
+    this.#grants = key
+  }
+
+  #grantsFor(accesses: readonly Access[], catalog: MysqlCatalog): string[] {
+    const grants: string[] = []
+    for (const access of accesses) {
+      if (access.kind === 'routine') {
+        const kind = access.action === 'call' ? 'procedure' : 'function'
+        grants.push(`execute on ${kind} \`${access.schema}\`.\`${access.name}\``)
+      } else if (access.kind === 'sequence') {
+        grants.push(`select, insert on \`${access.schema}\`.\`${access.name}\``)
+      } else if (access.kind === 'relation') {
+        const on = `on \`${access.schema}\`.\`${access.name.replaceAll('`', '``')}\``
+        // A privilege of its own in the server; the proxy counts it as part of reading.
+        if (access.action === 'select') grants.push(`show view ${on}`)
+        const word = access.action === 'truncate' ? 'drop' : access.action
+        if (access.columns === undefined) grants.push(`${word} ${on}`)
+        else {
+          const known = catalog.relations.get(access.name)?.columns ?? []
+          const wanted =
+            access.columns.length === 0
+              ? known.slice(-1)
+              : known.filter((column) => {
+                  return access.columns?.includes(column.toLowerCase())
+                })
+          if (wanted.length > 0) {
+            grants.push(
+              `${word} (${wanted.map((column) => `\`${column.replaceAll('`', '``')}\``).join(', ')}) ${on}`,
+            )
+          }
+        }
+      }
+    }
+    return grants.sort()
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The long form of the oracle, by hand:
+ *
+ *     npx tsx test/oracle/mysql/run.ts --port 3306 --password … FOLDER-WITH-TEST-FILES [files at most]
+ *
+ * Replays the definitions of each test file (as root), and holds every other statement against the server. Prints
+ * how many were compared, what was refused by reason, and every miss; ends with 1 if there is one.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { MysqlAnalyser } from '../../../protocols/mysql/analyser.ts'
+import { statementsOf } from './mysqltest.ts'
+import { Prober } from './prober.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    host: { type: 'string', default: '127.0.0.1' },
+    port: { type: 'string', default: '3306' },
+    user: { type: 'string', default: 'root' },
+    password: { type: 'string', default: '' },
+    verbose: { type: 'boolean', default: false },
+    skip: { type: 'string', default: '0' },
+  },
+})
+const [folder = '.', filesMax = '1000000'] = positionals
+
+/** Definitions that are replayed so that later statements have something to refer to. */
+const DEFINITION =
+  /^\s*(?:create|alter|drop|rename)\s+(?:or\s+replace\s+)?(?:algorithm\s*=\s*\w+\s+)?(?:table|view|index|unique|function|procedure|sequence)\b/i
+const OUT_OF_BOUNDS =
+  /\bdata\s+directory|outfile|\bengine\s*=\s*(?:federated|connect|spider|s3|mroonga)|mysql\./i
+
+const target = { host: values.host, port: Number(values.port), user: values.user, password: values.password }
+const prober = await Prober.open(target, 'oracle')
+const reasons = new Map<string, number>()
+const why = new Map<string, number>()
+const misses: string[] = []
+let compared = 0
+let accepted = 0
+let refusedValid = 0
+let total = 0
+let inconclusive = 0
+const from = Number(values.skip)
+const files = readdirSync(folder)
+  .filter((name) => name.endsWith('.test'))
+  .sort()
+  .slice(from, from + Number(filesMax))
+for (const file of files) {
+  await prober.reset()
+  let catalog = await prober.catalog()
+  let analyser = new MysqlAnalyser(catalog)
+  let isStale = false
+  for (const statement of statementsOf(readFileSync(join(folder, file), 'latin1'))) {
+    if (DEFINITION.test(statement)) {
+      if (!OUT_OF_BOUNDS.test(statement)) isStale = (await prober.setUp(statement)) || isStale
+      continue
+    }
+    if (isStale) {
+      catalog = await prober.catalog()
+      analyser = new MysqlAnalyser(catalog)
+      isStale = false
+    }
+    total++
+    const { analysis, forward } = analyser.read(Buffer.from(statement, 'latin1'), { ignoreSpace: false })
+    if (analysis.outcome !== 'accesses') {
+      reasons.set(analysis.outcome, (reasons.get(analysis.outcome) ?? 0) + 1)
+      const key = `${analysis.outcome}: ${analysis.action}: ${('why' in analysis ? analysis.why : '').replace(/character \d+/, '')}`
+      why.set(key, (why.get(key) ?? 0) + 1)
+      if (values.verbose && analysis.outcome === 'not_understood')
+        console.log(`REFUSED ${statement.slice(0, 300)}\n   ${analysis.why}`)
+      refusedValid++
+      continue
+    }
+    if (analysis.action === 'prepare' || analysis.action === 'execute') continue
+    compared++
+    const probe = await prober.probe(forward.toString('utf8'), analysis.accesses, catalog)
+    if (probe.errno === 0) accepted++
+    if (probe.isDenied && !probe.isConclusive) inconclusive++
+    else if (probe.isDenied) {
+      misses.push(statement)
+      console.log(
+        `MISS ${file}: ${statement}\n   ${probe.errno} ${probe.message}\n   ${JSON.stringify(analysis.accesses)}`,
+      )
+    }
+  }
+}
+await prober.close()
+console.log({
+  files: files.length,
+  total,
+  compared,
+  accepted,
+  inconclusive,
+  misses: misses.length,
+  refused: refusedValid,
+})
+console.log([...reasons].sort((a, b) => b[1] - a[1]))
+for (const [text, count] of [...why].sort((a, b) => b[1] - a[1]).slice(0, 60)) console.log(count, text)
+process.exitCode = misses.length === 0 ? 0 : 1
