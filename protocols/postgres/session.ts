@@ -576,8 +576,7 @@ export class PostgresSession implements Session {
       const named =
         found === 'unknown'
           ? unknownName(isStatement ? 'statement' : 'cursor', use.name)
-          : this.#withNamed(found.reading(this.#reader))
-      if (named === 'wait') return 'wait'
+          : runByName(found.reading(this.#reader))
       analysis = joined(analysis, named)
     }
     return analysis
@@ -602,6 +601,21 @@ function madeBefore(uses: readonly NameUse[], before: number, use: NameUse): Ana
       return earlier.analysis
   }
   return undefined
+}
+
+/**
+ * A statement that acts on names, or copies, may be prepared by a Parse and then run by EXECUTE; its command tag and its
+ * copy messages would then answer another text than the one in flight. No driver does that.
+ */
+function runByName(reading: Reading): Analysis {
+  const { uses, analysis } = reading
+  return uses.length > 0 || mayBeCopy(analysis) ? NOT_BY_NAME : analysis
+}
+
+const NOT_BY_NAME: Analysis = {
+  outcome: 'not_understood',
+  action: 'execute',
+  why: 'EXECUTE of a statement that itself copies, or prepares, runs or closes others',
 }
 
 function mayBeCopy(analysis: Analysis): boolean {

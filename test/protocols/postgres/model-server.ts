@@ -127,6 +127,9 @@ export class ModelServer {
   #run(text: string): void {
     const [verb, name = '', , ...rest] = text.split(' ')
     if (verb === 'execute' && !this.#prepared.has(key(name))) throw new Failure('26000', 'no statement')
+    // The one thing in which the session differs: see `runByName` there.
+    if (verb === 'execute' && /^(prepare|deallocate|execute)/.test(this.#prepared.get(key(name)) ?? ''))
+      throw new Failure('42501', 'not by name')
     this.#refuseIfAborted(text)
     this.ran.push(text)
     switch (verb) {

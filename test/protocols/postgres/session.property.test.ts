@@ -95,12 +95,10 @@ test('what runs under a name was judged with the text that runs', () => {
 })
 
 function covers(text: string, analysis: unknown, ran: string): boolean {
-  if (text.split(';').some((part) => part.trim() === ran)) return true
-  // What EXECUTE ran was asked about by its accesses.
-  const table = /from (\w+)/.exec(ran)?.[1]
-  return (
-    text.startsWith('execute') && (table === undefined || JSON.stringify(analysis).includes(`"${table}"`))
-  )
+  const table = /^select from (\w+)/.exec(ran)?.[1]
+  const isNamed = table === undefined || JSON.stringify(analysis).includes(`"${table}"`)
+  // What EXECUTE ran was asked about by its accesses only.
+  return isNamed && (text.startsWith('execute') || text.split(';').some((part) => part.trim().endsWith(ran)))
 }
 
 type Conversation = { readonly toClient: Buffer; readonly server: ModelServer; readonly fixture: Fixture }

@@ -181,6 +181,18 @@ test('FETCH needs what the cursor needs, in the same text too', () => {
   assert.equal(analysis?.outcome === 'accesses' && analysis.accesses.length, 1)
 })
 
+test('EXECUTE runs no statement that acts on names itself, so that none can run itself', () => {
+  const fixture = new Fixture()
+  fixture.client(parse('select', 't'), parse('execute t', 'u'), close('S', 't'), sync)
+  fixture.server(server.parseComplete, server.parseComplete, server.closeComplete, server.ready('I'))
+  fixture.client(parse('execute u', 't'), sync)
+  assert.equal(fixture.statements.at(-1)?.analysis.outcome, 'not_understood')
+  fixture.client(parse('copy t from stdin', 'c'), sync, query('execute c'))
+  assert.equal(fixture.statements.at(-1)?.analysis.outcome, 'accesses', 'c may still fail: it is waited for')
+  fixture.server(syntaxError(fixture.marker), server.ready('I'), server.parseComplete, server.ready('I'))
+  assert.equal(fixture.statements.at(-1)?.analysis.outcome, 'not_understood')
+})
+
 test('a PREPARE that failed makes no name', () => {
   const fixture = new Fixture()
   fixture.client(query('prepare p as select from secrets'))
