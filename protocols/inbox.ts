@@ -12,6 +12,7 @@ export class Inbox {
   start = 0
   end = 0
   #owned = false
+  #expected = 0
 
   /** How many bytes are waiting. */
   get length(): number {
@@ -25,13 +26,16 @@ export class Inbox {
       this.start = 0
       this.end = chunk.length
       this.#owned = false
+      this.#expected = 0
       return
     }
     const length = this.end - this.start
     if (!this.#owned || this.buffer.length - this.end < chunk.length) {
       // Doubling keeps the cost of many small chunks linear. A new allocation, never a move in place: views
       // into the old one may still be waiting in an outbox.
-      const grown = Buffer.allocUnsafeSlow(Math.max(2 * length, length + chunk.length, 4096))
+      const needed = length + chunk.length
+      const expected = Math.min(this.#expected, 4 * needed)
+      const grown = Buffer.allocUnsafeSlow(Math.max(2 * length, needed, expected, 4096))
       this.buffer.copy(grown, 0, this.start, this.end)
       this.buffer = grown
       this.start = 0
@@ -43,20 +47,11 @@ export class Inbox {
   }
 
   /**
-   * Says that a message of `total` bytes is arriving, so that its chunks are copied once and not at each doubling.
-   * Grows at most fourfold at a time: a peer that only announces bytes costs nothing.
+   * Says that a message of `total` bytes is arriving, so that fewer and bigger buffers are made for it. Never more than
+   * four times what has arrived: a peer that only announces bytes costs nothing.
    */
-  reserve(total: number): void {
-    const length = this.end - this.start
-    if (total <= length || (this.#owned && this.buffer.length - this.start >= total)) return
-    const size = Math.min(total, Math.max(4 * length, 1024 * 1024))
-    if (this.#owned && this.buffer.length - this.start >= size) return
-    const grown = Buffer.allocUnsafeSlow(size)
-    this.buffer.copy(grown, 0, this.start, this.end)
-    this.buffer = grown
-    this.start = 0
-    this.end = length
-    this.#owned = true
+  expect(total: number): void {
+    this.#expected = total
   }
 
   /** Drops the first `size` waiting bytes. */

@@ -46,7 +46,7 @@ const INLINE_BYTES_MAX = 4096
 const HEADER_BYTES_MAX = 16
 
 /** Below this an argument is not worth an allocation of its own size. */
-const RESERVE_BYTES_MIN = 65_536
+const EXPECT_BYTES_MIN = 65_536
 
 const CR = 0x0d
 const LF = 0x0a
@@ -149,7 +149,7 @@ export class RequestScanner {
     const end = start + size
     if (end + 2 > this.#limits.commandBytesMax) fail(`${this.#limits.who} bulk length`)
     if (inbox.length < end + 2) {
-      if (size >= RESERVE_BYTES_MIN) inbox.reserve(end + 2)
+      if (size >= EXPECT_BYTES_MIN) inbox.expect(end + 2)
       this.#at = from
       return false
     }

@@ -67,6 +67,8 @@ export class ReplyScanner {
   #lineEnd = 0
   /** Values still to come of the reply under way. Counted, not recursed into: depth costs nothing. */
   #owed = 0
+  /** True until the first line of the reply is passed: only there may it be a push. */
+  #atTop = false
   /** Bytes still to come of a bulk string under way, with its line end. */
   #bulkLeft = 0
 
@@ -81,6 +83,7 @@ export class ReplyScanner {
     this.type = byte
     this.count = hasCount(byte) ? this.#count(this.at) : 0
     this.#owed = 1
+    this.#atTop = true
     return true
   }
 
@@ -121,6 +124,7 @@ export class ReplyScanner {
       const byte = this.#byte(this.at)
       if (byte === REPLY.error && this.#isRedirection()) return 'redirection'
       this.#enter(byte)
+      this.#atTop = false
       this.at = this.#lineEnd
     }
     return 'done'
@@ -167,7 +171,7 @@ export class ReplyScanner {
         this.#owed += Math.max(0, this.#count(this.at))
         return
       case REPLY.push:
-        if (this.#owed > 0) fail('a push inside a reply')
+        if (!this.#atTop) fail('a push inside a reply')
         this.#owed += Math.max(0, this.#count(this.at))
         return
       case REPLY.map:
