@@ -166,10 +166,10 @@ function missingPrivilege(missing: Access | undefined, account: string): MysqlEr
   }
 }
 
-/** With one column asked for, that one is missing; with more, the denial's own sentence says which. */
+/** Columns are named only where the table is granted in part; the server names the first that is missing. */
 function missingOnTable(missing: RelationAccess, account: string): MysqlError {
-  const [column, ...others] = missing.columns ?? []
-  if (column === undefined || others.length > 0) {
+  const [column] = missing.columns ?? []
+  if (column === undefined) {
     return commandDenied(missing.action, account, `table '${missing.name}'`)
   }
   const denied = commandDenied(missing.action, account, `column '${column}' in table '${missing.name}'`)
@@ -206,21 +206,26 @@ export function endError(cause: EndCause): MysqlError {
 
 /** The error with which a login is refused. */
 export function refusalError(refusal: LoginRefusal, user: string, database: string | undefined): MysqlError {
-  const account = `'${user}'@'bulkhead'`
-  switch (refusal.kind) {
+  const native = nativeRefusal(refusal.kind, `'${user}'@'bulkhead'`, database)
+  if (refusal.message === undefined) return native
+  return { ...native, message: `${native.message}: ${refusal.message}` }
+}
+
+function nativeRefusal(
+  kind: LoginRefusal['kind'],
+  account: string,
+  database: string | undefined,
+): MysqlError {
+  switch (kind) {
     case 'authentication':
-      return {
-        number: 1045,
-        sqlState: '28000',
-        message: `Access denied for user ${account}: ${refusal.message}`,
-      }
+      return { number: 1045, sqlState: '28000', message: `Access denied for user ${account}` }
     case 'database': {
-      const message = `Access denied for user ${account} to database '${database ?? ''}': ${refusal.message}`
+      const message = `Access denied for user ${account} to database '${database ?? ''}'`
       return { number: 1044, sqlState: '42000', message }
     }
     case 'backend_unavailable':
-      return { number: 1053, sqlState: '08S01', message: refusal.message }
+      return { number: 1053, sqlState: '08S01', message: 'Server not available' }
     case 'too_many_connections':
-      return { number: 1040, sqlState: '08004', message: `Too many connections: ${refusal.message}` }
+      return { number: 1040, sqlState: '08004', message: 'Too many connections' }
   }
 }

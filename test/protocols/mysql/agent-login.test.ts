@@ -225,7 +225,7 @@ describe('a login is refused', () => {
     const words = {
       authentication: /ERR 1045 28000Access denied for user 'r-42'@'bulkhead': no/,
       database: /ERR 1044 42000Access denied for user 'r-42'@'bulkhead' to database 'crm': no/,
-      backend_unavailable: /ERR 1053 08S01no/,
+      backend_unavailable: /ERR 1053 08S01Server not available: no/,
       too_many_connections: /ERR 1040 08004Too many connections: no/,
     } as const
     for (const kind of [
