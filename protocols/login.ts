@@ -52,12 +52,15 @@ export type AgentCredentials = {
   readonly application: string | undefined
 }
 
-/** Why a login is refused. The protocol answers with its own authentication error. */
-export type LoginRefusal = {
-  readonly kind: 'authentication' | 'database' | 'backend_unavailable' | 'too_many_connections'
-  /** One sentence for the client. An authentication refusal tells a stranger nothing more than that. */
-  readonly message: string
-}
+/** Why a login is refused. The protocol answers with its own error. */
+export type LoginRefusal =
+  /** `message`: one sentence more; `undefined` for credentials that do not hold, of which a stranger learns nothing. */
+  | { readonly kind: 'authentication'; readonly message: string | undefined }
+  /** `message`: one sentence for the client. */
+  | {
+      readonly kind: 'database' | 'backend_unavailable' | 'too_many_connections'
+      readonly message: string
+    }
 
 /** The agent's side of a connection until the session begins. We are the server here. */
 export interface AgentLogin {

@@ -110,7 +110,7 @@ export class PostgresAgentLogin implements AgentLogin {
   }
 
   refuse(refusal: LoginRefusal): void {
-    this.#close(refusalResponse(refusal))
+    this.#close(refusalResponse(refusal, this.#startup?.user ?? ''))
   }
 
   dial(options: BackendLoginOptions): PostgresBackendLogin {

@@ -111,8 +111,10 @@ const REFUSAL_CODES: Record<LoginRefusal['kind'], string> = {
   too_many_connections: '53300', // too_many_connections
 }
 
-export function refusalResponse(refusal: LoginRefusal): Buffer {
-  return errorResponse({ severity: 'FATAL', code: REFUSAL_CODES[refusal.kind], message: refusal.message })
+/** @param user as the client sent it; the server's own sentence names it */
+export function refusalResponse(refusal: LoginRefusal, user: string): Buffer {
+  const message = refusal.message ?? `password authentication failed for user "${user}"`
+  return errorResponse({ severity: 'FATAL', code: REFUSAL_CODES[refusal.kind], message })
 }
 
 /** What of an ErrorResponse of the server is read. Fields that are not there are empty. */

@@ -85,7 +85,11 @@ export function denialOf(denied: Denied, allow: readonly string[]): Denial {
     reason,
     message,
     ...(hint !== undefined && { hint }),
-    ...(first !== undefined && { missing: first }),
+    // The database's own error speaks of a column only where the table is granted in part.
+    ...(first !== undefined && {
+      missing:
+        first.kind === 'relation' && denied.missesWholeRelation ? { ...first, columns: undefined } : first,
+    }),
     ...(nativeError !== undefined && { nativeError }),
   }
 }

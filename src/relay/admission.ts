@@ -25,15 +25,14 @@ export async function admit(credentials: AgentCredentials, system: System): Prom
     nowMs: shared.now(),
     clockSkewMs: shared.config.clockSkewMs,
   })
-  if (config.decoy) return decoyTouched(credentials, verdict.token)
-  if (!verdict.valid) return refusedToken(verdict.fault, verdict.token, credentials)
+  if (config.decoy) return decoyTouched(verdict.token)
+  if (!verdict.valid) return refusedToken(verdict.fault, verdict.token)
   const { token } = verdict
-  if (!namesRun(credentials.user, token.run, config.protocol))
-    return refusedToken('wrong_user', token, credentials)
-  if (token.system !== config.name) return refusedToken('wrong_system', token, credentials)
-  if (shared.runs.isQuarantined(token.run)) return refusedToken('quarantined', token, credentials)
+  if (!namesRun(credentials.user, token.run, config.protocol)) return refusedToken('wrong_user', token)
+  if (token.system !== config.name) return refusedToken('wrong_system', token)
+  if (shared.runs.isQuarantined(token.run)) return refusedToken('quarantined', token)
   const grant = grantOf(token, system)
-  if (grant === undefined) return refusedToken('unknown_grant', token, credentials)
+  if (grant === undefined) return refusedToken('unknown_grant', token)
   const { database } = credentials
   if (database !== undefined && database !== credentials.user && database !== config.backend?.database) {
     return {
@@ -88,6 +87,9 @@ function grantOf(token: RunToken, { shared, config }: System): Grant | undefined
   }
 }
 
+/** A stranger learns nothing from it: the same words whatever was wrong. */
+const NOT_ACCEPTED: LoginRefusal = { kind: 'authentication', message: undefined }
+
 /** Which faults are a try to leave the granted system rather than a mistake. */
 const HOP_OF_FAULT: Partial<Record<TokenFault, HopKind>> = {
   wrong_system: 'wrong_system',
@@ -95,35 +97,17 @@ const HOP_OF_FAULT: Partial<Record<TokenFault, HopKind>> = {
   quarantined: 'replayed_token',
 }
 
-function refusedToken(
-  fault: TokenFault,
-  token: RunToken | undefined,
-  credentials: AgentCredentials,
-): Admission {
+function refusedToken(fault: TokenFault, token: RunToken | undefined): Admission {
   const kind = token === undefined ? undefined : HOP_OF_FAULT[fault]
-  return {
-    admitted: false,
-    fault,
-    token,
-    hop: kind && { kind, target: undefined },
-    refusal: authenticationFailed(credentials),
-  }
+  return { admitted: false, fault, token, hop: kind && { kind, target: undefined }, refusal: NOT_ACCEPTED }
 }
 
-function decoyTouched(credentials: AgentCredentials, token: RunToken | undefined): Admission {
+function decoyTouched(token: RunToken | undefined): Admission {
   return {
     admitted: false,
     fault: 'decoy',
     token,
     hop: { kind: 'decoy', target: undefined },
-    refusal: authenticationFailed(credentials),
-  }
-}
-
-/** A stranger learns nothing from it: the same words whatever was wrong. */
-function authenticationFailed(credentials: AgentCredentials): LoginRefusal {
-  return {
-    kind: 'authentication',
-    message: `password authentication failed for user "${credentials.user ?? ''}"`,
+    refusal: NOT_ACCEPTED,
   }
 }

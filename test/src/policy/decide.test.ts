@@ -116,3 +116,23 @@ test('a denial of a hop names its kind', () => {
   assert.ok(!verdict.allowed)
   assert.match(denialOf(verdict, []).message, /leaves the granted system \(identity_switch\): SET ROLE/)
 })
+
+test('of a relation that is granted in part, only the other columns are missing', () => {
+  const columns: Access = { ...readOrders, columns: ['id', 'total'] }
+  const partly: Matcher = {
+    covering: (access) =>
+      access.kind === 'relation' && access.columns?.every((column) => column === 'id') ? [0] : undefined,
+  }
+  const verdict = decide({ ...decider, matcher: partly }, needs(columns))
+  assert.ok(!verdict.allowed)
+  assert.deepEqual(verdict.missing, [{ ...readOrders, columns: ['total'] }])
+  assert.equal(verdict.missesWholeRelation, false)
+  assert.deepEqual(denialOf(verdict, []).missing, { ...readOrders, columns: ['total'] })
+})
+
+test('of a relation that is not granted at all, the denial names the table, as the database would', () => {
+  const verdict = decide({ ...decider, matcher: covering() }, needs({ ...readOrders, columns: ['id'] }))
+  assert.ok(!verdict.allowed)
+  assert.equal(denialOf(verdict, []).missing?.kind, 'relation')
+  assert.deepEqual(denialOf(verdict, []).missing, { ...readOrders, columns: undefined })
+})
