@@ -22,6 +22,8 @@ const ALLOWED = 'allowed' as const
 const PERMISSION_DENIED = { refused: '42501' }
 /** ER_TABLEACCESS_DENIED_ERROR */
 const TABLE_DENIED = { refused: '1142' }
+/** ER_DBACCESS_DENIED_ERROR */
+const DATABASE_DENIED = { refused: '1044' }
 /** ER_COLUMNACCESS_DENIED_ERROR */
 const COLUMN_DENIED = { refused: '1143' }
 const NOPERM = { refused: 'NOPERM' }
@@ -103,7 +105,7 @@ export const SCRIPT: Readonly<Record<SystemName, readonly Step[]>> = {
     {
       what: 'way out',
       statement: 'select user from mysql.user',
-      expect: TABLE_DENIED,
+      expect: DATABASE_DENIED,
       hop: 'wrong_database',
     },
     { what: 'still here', statement: 'select count(*) from notes', expect: ALLOWED },

@@ -58,10 +58,12 @@ export async function runAs(
   file: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
+  folder = '/',
 ): Promise<string> {
   try {
     const { stdout } = await execute(file, [...args], {
       ...account,
+      cwd: folder,
       env: { ...environment },
       maxBuffer: 64 << 20,
     })

@@ -149,12 +149,7 @@ function apt(workshop: string, args: readonly string[], folder: string): Promise
     ['Acquire::Retries', '2'],
     ['Acquire::http::Timeout', '30'],
   ].flatMap(([name, value]) => ['-o', `${name}=${value}`])
-  return runAs(
-    undefined,
-    'sh',
-    ['-c', 'cd "$1" && shift && exec apt-get -qq "$@"', 'sh', folder, ...args, ...settings],
-    ENVIRONMENT,
-  )
+  return runAs(undefined, 'apt-get', ['-qq', ...args, ...settings], ENVIRONMENT, folder)
 }
 
 /**
