@@ -83,7 +83,7 @@ const TYPES = `
   element AS (
     SELECT t.oid AS array_oid, COALESCE(e.oid, t.oid) AS oid
     FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid)
-  SELECT n.nspname, t.typname, e.typtype, t.oid < ${FIRST_NORMAL_OID} AS builtin,
+  SELECT t.oid::int8 AS oid, n.nspname, t.typname, e.typtype, t.oid < ${FIRST_NORMAL_OID} AS builtin,
     CASE WHEN c.relkind IN ('r', 'p', 'v', 'm', 'f') THEN c.relname END AS row_of,
     CASE e.typtype
       WHEN 'e' THEN true
@@ -242,6 +242,7 @@ const TYPE_KINDS: Readonly<Record<string, TypeKind>> = {
 function typeOf(row: Row): UserType {
   return {
     schema: String(row['nspname']),
+    oid: Number(row['oid']),
     name: String(row['typname']),
     kind: TYPE_KINDS[String(row['typtype'])] ?? 'pseudo',
     builtin: row['builtin'] === true,
