@@ -18,12 +18,12 @@ export function objectName(reader: Reader, what: string): ObjectName {
 }
 
 /** Refuses every database but the pinned one; true where the name is `information_schema`. */
-function isInformationSchema(reader: Reader, { schema, name }: ObjectName): boolean {
+function isInformationSchema(reader: Reader, { schema }: ObjectName): boolean {
   if (schema === undefined) return false
   const { names } = reader.rules
   if (names.database(schema.name) === names.defaultSchema) return false
   if (asciiLower(schema.name) === INFORMATION_SCHEMA) return true
-  return hop('wrong_database', `\`${schema.name}\` is another database`, `${schema.name}.${name.name}`)
+  return hop('wrong_database', `\`${schema.name}\` is another database`, schema.name)
 }
 
 /** The canonical name of a table of the pinned database, which must exist where the catalog is complete. */
