@@ -137,6 +137,15 @@ function useWholeRow(walk: Walk, node: Node, words: readonly string[], scope: Sc
   if (item !== undefined) chargeWholeRow(walk, item)
 }
 
+/** The item whose whole row an expression is, as far as its shape tells: `t` or `t.*`. */
+export function wholeRowOf(value: unknown, scope: Scope): Item | undefined {
+  const node = nodeOf(value, 'ColumnRef')
+  const reference = node === undefined ? undefined : referenceOf(node)
+  const name = reference?.words[0]
+  if (name === undefined || reference?.words.length !== 1) return undefined
+  return findItem(scope, name, undefined)
+}
+
 function chargeWholeRow(walk: Walk, item: Item): void {
   if (item.origin !== undefined) charge(walk, item.origin, undefined)
   else for (const column of item.columns) chargeAll(walk, column.charges)

@@ -292,6 +292,10 @@ export function walkRename(walk: Walk, node: Node): StatementAction {
   checkFields(walk.findings, 'RenameStmt', node)
   refuseCascade(walk, node)
   const kind = node['renameType']
+  if (kind === 'OBJECT_DATABASE') {
+    walk.findings.hop('wrong_database', 'renames a database')
+    return 'ddl'
+  }
   if (kind === 'OBJECT_INDEX') {
     renameIndex(walk, node)
     return 'ddl'

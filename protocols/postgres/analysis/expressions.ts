@@ -1,7 +1,7 @@
 /** Expressions: every node type by its model, and what a few of them need beyond their parts. */
-import { useColumn, useFieldOrFunction } from './columns.ts'
+import { useColumn, useFieldOrFunction, wholeRowOf } from './columns.ts'
 import { EXPRESSION_TYPES, MODELS } from './fields.ts'
-import { useFunction, useOperator, useUserOperator } from './functions.ts'
+import { namesSequence, useFunction, useNamedFunction, useOperator, useUserOperator } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { type Scope, scopeOf } from './scope.ts'
 import { useType } from './types.ts'
@@ -56,7 +56,7 @@ function useNode(walk: Walk, type: string, node: Node, scope: Scope): void {
       useColumn(walk, node, scope)
       return
     case 'FuncCall':
-      useFunction(walk, node)
+      useCall(walk, node, scope)
       return
     case 'A_Expr':
       useOperator(walk, node['name'])
@@ -88,6 +88,21 @@ function useNode(walk: Walk, type: string, node: Node, scope: Scope): void {
       useIndirection(walk, node['indirection'], scope)
       return
   }
+}
+
+function useCall(walk: Walk, node: Node, scope: Scope): void {
+  const args = listOf(node['args'])
+  // A sequence named by a literal is judged as a sequence, not as a look into the catalog.
+  walkExpression(walk, namesSequence(node) ? args.slice(1) : args, scope)
+  // `f(t)` is the column f of t where there is no function f; the whole row is already noted.
+  const name = wordOf(listOf(node['funcname'])[0])
+  const item =
+    args.length === 1 && listOf(node['funcname']).length === 1 ? wholeRowOf(args[0], scope) : undefined
+  if (name !== undefined && item?.columns.some((column) => column.name === name)) {
+    useNamedFunction(walk, { schema: undefined, name, args, action: 'execute' })
+    return
+  }
+  useFunction(walk, node)
 }
 
 /** `[i]`, `[i:j]`, `.field` and `.*` behind an expression or an assigned column. */

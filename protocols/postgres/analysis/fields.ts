@@ -41,8 +41,8 @@ const EXPRESSION_MODELS = {
   CurrentOfExpr: { skip: 'cvarno cursor_name cursor_param' },
   FuncCall: {
     skip: 'agg_within_group agg_star agg_distinct func_variadic funcformat location',
-    own: 'funcname',
-    walk: 'args agg_order agg_filter',
+    own: 'funcname args',
+    walk: 'agg_order agg_filter',
     typed: 'over:WindowDef',
   },
   GroupingFunc: { skip: 'location', walk: 'args' },

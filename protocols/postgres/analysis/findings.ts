@@ -29,6 +29,8 @@ export class Findings {
   readonly #relations = new Map<string, Touched>()
   readonly #others = new Map<string, Access>()
   readonly uses: NameUse[] = []
+  /** The text to send in place of the statement that is walked, where it means the same and is safer. */
+  replacement: string | undefined
   #trouble: Trouble | undefined
 
   /** Notes that a relation is touched, so far in no column. */

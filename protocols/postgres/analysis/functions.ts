@@ -21,6 +21,15 @@ const LIBRARIES: readonly { readonly name: RegExp; readonly hop: 'outbound_reach
   { name: /adminpack|file_fdw|pageinspect|pg_walinspect/, hop: 'file_reach' },
 ]
 
+/** True where a call names a sequence by a literal: `nextval('s')`, `nextval('s'::regclass)`. */
+export function namesSequence(call: Node): boolean {
+  const parts = wordsOf(call['funcname'])
+  const name = parts?.at(-1)
+  if (parts === undefined || name === undefined) return false
+  if (parts.length > 2 || (parts.length === 2 && parts[0] !== 'pg_catalog')) return false
+  return BUILTIN_FUNCTIONS.get(name) === 'sequence' && literalOf(listOf(call['args'])[0]) !== undefined
+}
+
 /** Notes what a call needs. The arguments are walked by the caller. */
 export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' = 'execute'): void {
   const parts = wordsOf(call['funcname'])
@@ -40,6 +49,11 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
     return
   }
   const shown = schema === undefined ? name : `${schema}.${name}`
+  if ((schema === undefined || schema === 'pg_catalog') && REFUSED_CLASSES.has(BUILTIN_FUNCTIONS.get(name))) {
+    // This server does not have it, but it is what it is: an attempt is told as such.
+    useClass(walk, BUILTIN_FUNCTIONS.get(name) ?? 'internal', { schema, name, args, action })
+    return
+  }
   if (/^dblink(_|$)/.test(name)) {
     walk.findings.hop('outbound_reach', `calls \`${shown}\``, shown)
     return
@@ -54,6 +68,20 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
     errorAt(walk, call, '42883', `${kind} ${shown}${args.length === 0 ? '()' : ''} does not exist`),
   )
 }
+
+/** Classes whose functions are refused, whatever their arguments. */
+const REFUSED_CLASSES: ReadonlySet<FunctionClass | undefined> = new Set([
+  'sql_text',
+  'sleep',
+  'lock',
+  'large_object',
+  'file',
+  'outbound',
+  'cross_run',
+  'input_output',
+  'internal',
+  'administration',
+])
 
 /** A call as far as it matters which function it is. */
 export type Call = {

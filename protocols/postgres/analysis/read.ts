@@ -53,9 +53,20 @@ function readTree(
     query: (value, scope) => walkQuery(walk, value, scope),
   }
   let action: StatementAction | undefined
+  // What is sent where statements are replaced, and up to where of the text it reaches.
+  const pieces: Buffer[] = []
+  let sent = 0
   try {
     for (const statement of statements) {
+      findings.replacement = undefined
       const one = walkStatement(walk, statement['stmt'])
+      if (findings.replacement !== undefined) {
+        const start = numberOf(statement['stmt_location'])
+        // A length of 0 stands for the rest of the text.
+        const end = start + (numberOf(statement['stmt_len']) || text.length - start)
+        pieces.push(text.subarray(sent, start), Buffer.from(` ${findings.replacement}`))
+        sent = end
+      }
       // A text is called by what it does, not by the transaction around it.
       if (action === undefined || action === 'transaction') action = one
     }
@@ -72,8 +83,12 @@ function readTree(
   }
   return {
     analysis: findings.result(action ?? 'unknown'),
-    forward,
+    forward: pieces.length === 0 ? forward : Buffer.concat([...pieces, text.subarray(sent)]),
     statementCount: statements.length,
     uses: findings.uses,
   }
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 0
 }

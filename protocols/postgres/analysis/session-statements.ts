@@ -5,7 +5,7 @@ import { walkExpression } from './expressions.ts'
 import { checkFields } from './fields.ts'
 import type { Node } from './grammar.ts'
 import { EMPTY_SCOPE } from './scope.ts'
-import { isReadableSetting, useSetting } from './settings.ts'
+import { isPinnedSearchPath, isReadableSetting, useSetting } from './settings.ts'
 import { useType } from './types.ts'
 import { isNode, listOf, nodeOf, stringOf, type Walk } from './walk.ts'
 
@@ -48,9 +48,16 @@ export function walkSet(walk: Walk, node: Node): StatementAction {
   checkFields(walk.findings, 'VariableSetStmt', node)
   const name = stringOf(node['name']) ?? ''
   switch (node['kind']) {
-    case 'VAR_SET_VALUE':
-      useSetting(walk, name, settingValues(node['args']))
+    case 'VAR_SET_VALUE': {
+      const values = settingValues(node['args'])
+      if (name.toLowerCase() === 'search_path' && values && isPinnedSearchPath(values, walk.catalog.schema)) {
+        // The value of the startup message, to the letter: newer servers report the setting, and it is watched.
+        walk.findings.replacement = `SET ${node['is_local'] === true ? 'LOCAL ' : ''}search_path TO DEFAULT`
+        break
+      }
+      useSetting(walk, name, values)
       break
+    }
     case 'VAR_SET_MULTI':
       if (name === 'TRANSACTION' || name === 'SESSION CHARACTERISTICS')
         checkTransactionModes(walk, node['args'])

@@ -39,11 +39,11 @@ export function useSetting(walk: Walk, name: string, values: readonly string[] |
     return
   }
   if (FREE_SETTINGS.has(setting)) return
-  if (isPinnedValue(walk, setting, values)) return
+  if (isPinnedValue(setting, values)) return
   walk.findings.forbid(`the setting \`${setting}\` may not be changed`)
 }
 
-function isPinnedValue(walk: Walk, setting: string, values: readonly string[] | undefined): boolean {
+function isPinnedValue(setting: string, values: readonly string[] | undefined): boolean {
   if (values === undefined) return false
   const [value = ''] = values
   switch (setting) {
@@ -53,14 +53,23 @@ function isPinnedValue(walk: Walk, setting: string, values: readonly string[] | 
       return values.length === 1 && isTrue(value)
     case 'backslash_quote':
       return values.length === 1 && value.toLowerCase() === 'safe_encoding'
-    case 'search_path':
-      return values.length === 2 && value === walk.catalog.schema && values[1] === 'pg_temp'
     // The value that pg_dump sets, and the server's default: rows that a policy hides raise an error.
     case 'row_security':
       return values.length === 1
     default:
       return false
   }
+}
+
+/**
+ * True where a search path means the pinned one: its schema, with or without what is searched anyway. The text
+ * is then not sent, because `public` alone would put `pg_temp` before it.
+ */
+export function isPinnedSearchPath(values: readonly string[], schema: string): boolean {
+  const named = values.filter((name) => name !== 'pg_temp' && name !== '$user')
+  return (
+    named.length === 1 && named[0] === schema && (values.at(-1) === 'pg_temp' || !values.includes('pg_temp'))
+  )
 }
 
 /** As `pg_char_to_encoding` does: letters and digits only, without case. */
