@@ -133,6 +133,8 @@ export class ReplyScanner {
   /** Goes past the error line at which `walk()` stopped. */
   skipLine(): void {
     this.#owed -= 1
+    // What lay before it has been taken meanwhile, so that the offsets have moved.
+    this.#line(this.at)
     this.at = this.#lineEnd
   }
 
