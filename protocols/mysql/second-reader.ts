@@ -1,6 +1,6 @@
 /**
  * A second opinion by a parser that is not ours: `node-sql-parser`. It can only narrow: what it finds and our
- * reading did not (a table, a write to a table, another kind of statement) has the statement refused; what it
+ * reading did not (a table, another kind of statement) has the statement refused; what it
  * cannot parse, it has no opinion of. It misses tables itself (nested joins, executable comments) and is never
  * asked what a statement may do.
  *
@@ -21,15 +21,14 @@ const TOKENS_MAX = 256
 const NESTING_MAX = 16
 const SHAPES_MAX = 2000
 
+/** `schema` is empty where none was written. */
+type FoundTable = { readonly schema: string; readonly name: string }
+
 /** What the second reader found in a shape; undefined: no opinion. */
 type Finding =
   | {
       readonly kinds: readonly string[]
-      readonly tables: readonly {
-        readonly isWritten: boolean
-        readonly schema: string
-        readonly name: string
-      }[]
+      readonly tables: readonly FoundTable[]
     }
   | undefined
 
@@ -40,16 +39,6 @@ const KINDS: Readonly<Partial<Record<StatementAction, readonly string[]>>> = {
   update: ['update'],
   delete: ['delete'],
 }
-
-const WRITES: ReadonlySet<string> = new Set([
-  'insert',
-  'replace',
-  'update',
-  'delete',
-  'create',
-  'drop',
-  'alter',
-])
 
 export class SecondReader {
   readonly #parser: {
@@ -88,12 +77,11 @@ export class SecondReader {
     return undefined
   }
 
-  #isKnown(table: { isWritten: boolean; schema: string; name: string }, needs: Needs): boolean {
+  #isKnown(table: FoundTable, needs: Needs): boolean {
     if (needs.isLocalName(table.name)) return true
     // Every other database was refused before; what is left is information_schema, judged by its own list.
     if (table.schema !== '' && this.#names.database(table.schema) !== this.#names.defaultSchema) return true
-    const name = this.#names.relation(table.name, true)
-    return table.isWritten ? needs.writes(name) : needs.mentions(name)
+    return needs.mentions(this.#names.relation(table.name, true))
   }
 
   #find(shape: string): Finding {
@@ -111,12 +99,8 @@ export class SecondReader {
       return {
         kinds: statements.map(({ type }) => String(type)),
         tables: tableList.map((entry) => {
-          const [verb = '', schema = '', ...name] = entry.split('::')
-          return {
-            isWritten: WRITES.has(verb),
-            schema: schema === 'null' ? '' : schema,
-            name: name.join('::'),
-          }
+          const [, schema = '', ...name] = entry.split('::')
+          return { schema: schema === 'null' ? '' : schema, name: name.join('::') }
         }),
       }
     } catch {

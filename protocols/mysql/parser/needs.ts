@@ -76,10 +76,6 @@ export class Needs {
     return this.#mentioned.has(name)
   }
 
-  writes(name: string): boolean {
-    return ['insert', 'update', 'delete'].some((action) => this.#relations.has(`${action} ${name}`))
-  }
-
   get relationNames(): readonly string[] {
     return [...this.#mentioned]
   }

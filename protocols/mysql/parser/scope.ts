@@ -46,6 +46,8 @@ export class Scope {
   isWeak = false
   /** Set while reading a clause that sees the names of the select list. */
   seesOutputs = false
+  /** True for the values of an INSERT: the server asks INSERT of the columns that they name. */
+  readonly #isInserted: boolean
   /** True for a derived table: the server looks from there not to its neighbours but further out. */
   readonly #isDetached: boolean
   #references: ColumnReference[] = []
@@ -54,10 +56,12 @@ export class Scope {
     readonly parent: Scope | undefined
     readonly commonTables: CommonTables | undefined
     readonly isDetached?: boolean
+    readonly isInserted?: boolean
   }) {
     this.parent = options.parent
     this.commonTables = options.commonTables
     this.#isDetached = options.isDetached ?? false
+    this.#isInserted = options.isInserted ?? false
   }
 
   refer(reference: {
@@ -121,6 +125,7 @@ export class Scope {
       const has = hasColumn(source, column)
       if (has === 'no') continue
       if (source.relation !== undefined) {
+        if (this.#isInserted) needs.column('insert', source.relation, column)
         if (has === 'perhaps' && source.columns !== undefined) needs.whole(action, source.relation)
         else needs.column(action, source.relation, column)
       }
@@ -137,6 +142,7 @@ export class Scope {
       if (reference.isSchemaQualified && (source.isAliased || source.relation === undefined)) continue
       found = true
       if (source.relation === undefined) continue
+      if (this.#isInserted) needs.column('insert', source.relation, reference.column)
       const has = isAscii(reference.column) ? hasColumn(source, reference.column) : 'no'
       if (has === 'yes' || (has === 'perhaps' && source.columns === undefined)) {
         needs.column(reference.action, source.relation, reference.column)

@@ -6,7 +6,9 @@
  */
 import type { HopKind, StatementAction } from '../../analysis.ts'
 import type { CommonTables } from './common-tables.ts'
+import { readAlter, readCreate, readDrop, readRename, readTruncate } from './ddl.ts'
 import type { Edit } from './edit.ts'
+import { readHandler, readLockTables, readUnlock } from './locking.ts'
 import { objectName, routineName } from './objects.ts'
 import { isQueryAhead, readTopQuery, readWith } from './query.ts'
 import type { Reader } from './reader.ts'
@@ -108,6 +110,8 @@ const REFUSED: ReadonlyMap<string, { readonly why: string; readonly hop?: HopKin
   ['BINLOG', { why: 'replays events of the binary log' }],
   ['CACHE', { why: 'is for administration' }],
   ['CHANGE', { why: 'makes the server a replica of another', hop: 'outbound_reach' }],
+  ['CHECK', { why: 'is for administration' }],
+  ['CHECKSUM', { why: 'tells of a whole table' }],
   ['CLONE', { why: 'copies a whole server', hop: 'outbound_reach' }],
   ['FLUSH', { why: 'is for administration' }],
   ['GRANT', { why: 'rights are not granted through the proxy' }],
@@ -115,7 +119,9 @@ const REFUSED: ReadonlyMap<string, { readonly why: string; readonly hop?: HopKin
   ['INSTALL', { why: 'loads code into the server', hop: 'outbound_reach' }],
   ['KILL', { why: 'ends the statement of another session', hop: 'cross_run' }],
   ['LOAD', { why: 'reads a file of the server or of the client', hop: 'file_reach' }],
+  ['OPTIMIZE', { why: 'is for administration' }],
   ['PURGE', { why: 'is for administration' }],
+  ['REPAIR', { why: 'is for administration' }],
   ['RESET', { why: 'is for administration' }],
   ['RESTART', { why: 'is for administration' }],
   ['REVOKE', { why: 'rights are not revoked through the proxy' }],
@@ -257,6 +263,30 @@ function readPlain(reader: Reader, word: string): void {
       break
     case 'SHOW':
       readShow(reader)
+      break
+    case 'CREATE':
+      readCreate(reader)
+      break
+    case 'ALTER':
+      readAlter(reader)
+      break
+    case 'DROP':
+      readDrop(reader)
+      break
+    case 'RENAME':
+      readRename(reader)
+      break
+    case 'TRUNCATE':
+      readTruncate(reader)
+      break
+    case 'LOCK':
+      readLockTables(reader)
+      break
+    case 'UNLOCK':
+      readUnlock(reader)
+      break
+    case 'HANDLER':
+      readHandler(reader)
       break
     default:
       notUnderstood(token.kind === 'word' ? `${word} is not a statement that is modelled` : 'no statement')

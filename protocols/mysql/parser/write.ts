@@ -11,7 +11,7 @@ import { aliasName, type ObjectName, objectName, ownName, writtenTable } from '.
 import { isQueryAhead, readLimit, readOrder, readTopQuery } from './query.ts'
 import type { Reader } from './reader.ts'
 import { notUnderstood } from './refusal.ts'
-import { Scope } from './scope.ts'
+import { Scope, type Source } from './scope.ts'
 import { readColumnNames, readPartitions, readTableReferences } from './tables.ts'
 
 const PRIORITIES: ReadonlySet<string> = new Set([
@@ -22,34 +22,41 @@ const PRIORITIES: ReadonlySet<string> = new Set([
   'IGNORE',
 ])
 
-function skipPriorities(reader: Reader): void {
-  while (reader.cursor.acceptOneOf(PRIORITIES) !== undefined) {
-    // None of them changes what is touched.
+/** @returns true where DELAYED is among them; nothing else of them changes what is touched */
+function skipPriorities(reader: Reader): boolean {
+  let isDelayed = false
+  let word = reader.cursor.acceptOneOf(PRIORITIES)
+  while (word !== undefined) {
+    isDelayed ||= word === 'DELAYED'
+    word = reader.cursor.acceptOneOf(PRIORITIES)
   }
+  return isDelayed
 }
 
 /** Behind `INSERT` or `REPLACE`. */
 export function readInsert(reader: Reader, isReplace: boolean): void {
   const { cursor, needs, rules } = reader
-  skipPriorities(reader)
+  const isDelayed = skipPriorities(reader)
   cursor.accept('INTO')
   const written = objectName(reader, 'a table')
   const table = writtenTable(reader, written)
   needs.touch('insert', table)
   if (isReplace) needs.touch('delete', table)
+  // The thread that inserts later fills in every column.
+  if (isDelayed) needs.whole('insert', table)
   readPartitions(reader)
   const scope = new Scope({ parent: undefined, commonTables: undefined })
-  scope.sources.push({
-    alias: ownName(reader, written),
-    relation: table,
-    isAliased: false,
-    columns: rules.columns(table),
-  })
-  if (cursor.accept('SET')) readInsertSet(reader, scope, table)
+  const values = new Scope({ parent: undefined, commonTables: undefined, isInserted: true })
+  for (const { sources } of [scope, values]) {
+    const alias = ownName(reader, written)
+    sources.push({ alias, relation: table, isAliased: false, columns: rules.columns(table) })
+  }
+  if (cursor.accept('SET')) readInsertSet(reader, values, table)
   else {
     readInsertColumns(reader, table)
-    readInsertSource(reader, scope)
+    scope.sources.push(...readInsertSource(reader, values))
   }
+  values.close(needs)
   if (cursor.accept('AS')) readRowAlias(reader, scope)
   if (cursor.acceptAll('ON', 'DUPLICATE', 'KEY', 'UPDATE')) {
     needs.touch('update', table)
@@ -91,22 +98,25 @@ function readInsertColumns(reader: Reader, table: string): void {
   cursor.expectOperator(')')
 }
 
-function readInsertSource(reader: Reader, scope: Scope): void {
+/**
+ * @param values the scope of the rows
+ * @returns what the rest of the statement sees beside the table
+ */
+function readInsertSource(reader: Reader, values: Scope): readonly Source[] {
   const { cursor } = reader
   const isRows = cursor.isWord('VALUES') && !cursor.isWordAt(1, 'ROW')
   if (!isRows && !cursor.isWord('VALUE')) {
     if (!isQueryAhead(reader)) cursor.fail('VALUES or a query was expected')
-    const { sources } = readTopQuery(reader)
     // What follows sees the tables of a plain query too.
-    scope.sources.push(...sources)
-    return
+    return readTopQuery(reader).sources
   }
   cursor.advance()
   cursor.list(() => {
     cursor.expectOperator('(')
-    if (!cursor.isOperator(')')) cursor.list(() => reader.expression(reader, scope))
+    if (!cursor.isOperator(')')) cursor.list(() => reader.expression(reader, values))
     cursor.expectOperator(')')
   })
+  return []
 }
 
 /** MySQL: `VALUES (…) AS new (a, b)`: the row that was to be inserted. */
