@@ -11,8 +11,10 @@ import { Redis } from 'ioredis'
 import { compareWithServer } from '../../../protocols/redis/index.ts'
 import { serverCommands } from '../../../src/backends/redis.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { matchGlob } from '../../../src/grants/glob.ts'
 import { ownRedisServer } from '../../support/servers.ts'
 import { compare } from './acl.ts'
+import { Dice } from './generate.ts'
 
 const COMMANDS = Number(process.env['BULKHEAD_ORACLE_COMMANDS'] ?? 20_000)
 const SEED = Number(process.env['BULKHEAD_ORACLE_SEED'] ?? 1)
@@ -53,4 +55,28 @@ test('no command is allowed that the ACL of a server with the same rules denies'
     tally.bothAllow > COMMANDS / 10,
     'too few commands are allowed for the comparison to mean anything',
   )
+})
+
+test('a pattern matches what it matches on the server', async () => {
+  const dice = new Dice(SEED)
+  const bytes = ['a', 'b', 'z', ':', '*', '?', '[', ']', '^', '-', '\\', '\xff']
+  const some = (length: number) =>
+    Array.from({ length: dice.int(length + 1) }, () => dice.pick(bytes)).join('')
+  for (let n = 0; n < 300; n++) {
+    const pattern = some(7)
+    if (pattern === '*') continue
+    await client.call('ACL', 'SETUSER', 'globs', 'reset', '+get', Buffer.from(`~${pattern}`, 'latin1'))
+    const texts = Array.from({ length: 40 }, () => some(5))
+    const answers = await Promise.all(
+      texts.map((text) => client.call('ACL', 'DRYRUN', 'globs', 'get', Buffer.from(text, 'latin1'))),
+    )
+    for (const [i, text] of texts.entries()) {
+      assert.equal(
+        matchGlob(pattern, text),
+        answers[i] === 'OK',
+        `${JSON.stringify(pattern)} on ${JSON.stringify(text)}`,
+      )
+    }
+  }
+  await client.call('ACL', 'DELUSER', 'globs')
 })
