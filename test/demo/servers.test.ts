@@ -12,6 +12,7 @@ import pg from 'pg'
 import { freePort } from '../../src/demo/servers/process.ts'
 import { startRedis } from '../../src/demo/servers/redis.ts'
 import type { DatabaseServer } from '../../src/demo/servers/server.ts'
+import { loaderOptions, moduleUrl } from '../support/child.ts'
 import {
   connection,
   freshMysqlDatabase,
@@ -94,13 +95,12 @@ test('a server that does not start says why, in its own last words', async () =>
 test('the servers of a process that is killed end with it', async () => {
   const folder = temporaryFolder()
   const script = `
-    import { startRedis } from ${JSON.stringify(sibling('../../src/demo/servers/redis'))}
+    import { startRedis } from ${JSON.stringify(moduleUrl('src/demo/servers/redis'))}
     const { port, pid } = await startRedis({ folder: ${JSON.stringify(folder)} })
     console.log(JSON.stringify({ port, pid }))
     setInterval(() => {}, 1000)
   `
-  const loaders = process.execArgv.filter((arg) => !arg.startsWith('--test'))
-  const child = spawn(process.execPath, [...loaders, '--input-type=module', '-e', script], {
+  const child = spawn(process.execPath, [...loaderOptions(), '--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const [line] = await once(child.stdout, 'data')
@@ -119,11 +119,6 @@ test('freePort() gives a port that can be bound', async () => {
   assert.ok(port > 1023 && port < 65536)
   assert.equal(await isListening({ host: '127.0.0.1', port }), false)
 })
-
-/** The URL of a module of ours, whether these tests run as TypeScript or compiled. */
-function sibling(path: string): string {
-  return new URL(path + (import.meta.url.endsWith('.ts') ? '.ts' : '.js'), import.meta.url).href
-}
 
 async function isListening(server: { readonly host: string; readonly port: number }): Promise<boolean> {
   const socket = connect(server.port, server.host)

@@ -38,11 +38,13 @@ export function mayEnter(account: Account | undefined, folder: string): boolean 
 /** A data folder that the account owns. `remove()` leaves nothing behind. */
 export type DataFolder = { readonly path: string; remove(): void }
 
-/** Makes `wanted`, or a folder under the system's temporary folder where the account cannot enter `wanted`. */
+/** Makes `wanted`, or a folder under a temporary folder where the account cannot enter `wanted`. */
 export function makeDataFolder(wanted: string, account: Account | undefined): DataFolder {
   const asked = resolve(wanted)
   mkdirSync(asked, { recursive: true })
-  const path = mayEnter(account, dirname(asked)) ? asked : mkdtempSync(join(tmpdir(), 'bulkhead-data-'))
+  const path = mayEnter(account, dirname(asked))
+    ? asked
+    : mkdtempSync(join(temporaryFolder(account), 'bulkhead-data-'))
   if (account !== undefined) chownSync(path, account.uid, account.gid)
   return {
     path,
@@ -50,6 +52,13 @@ export function makeDataFolder(wanted: string, account: Account | undefined): Da
       for (const folder of [path, asked]) rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
     },
   }
+}
+
+/** The usual one, or the machine's where root has a private one. */
+function temporaryFolder(account: Account | undefined): string {
+  const found = [tmpdir(), '/tmp', '/var/tmp'].find((folder) => mayEnter(account, folder))
+  if (found === undefined) throw new Error(`no temporary folder that user ${account?.uid} can enter`)
+  return found
 }
 
 /** Runs a program to its end under the account. Throws with the program's last words when it fails. */
