@@ -5,7 +5,7 @@ import { walkExpression } from './expressions.ts'
 import { checkFields } from './fields.ts'
 import type { Node } from './grammar.ts'
 import { EMPTY_SCOPE } from './scope.ts'
-import { isPinnedSearchPath, isReadableSetting, useSetting } from './settings.ts'
+import { isPinnedValue, isReadableSetting, useSetting } from './settings.ts'
 import { useType } from './types.ts'
 import { isNode, listOf, nodeOf, stringOf, type Walk } from './walk.ts'
 
@@ -50,9 +50,9 @@ export function walkSet(walk: Walk, node: Node): StatementAction {
   switch (node['kind']) {
     case 'VAR_SET_VALUE': {
       const values = settingValues(node['args'])
-      if (name.toLowerCase() === 'search_path' && values && isPinnedSearchPath(values, walk.catalog.schema)) {
-        // The value of the startup message, to the letter: newer servers report the setting, and it is watched.
-        walk.findings.replacement = `SET ${node['is_local'] === true ? 'LOCAL ' : ''}search_path TO DEFAULT`
+      if (values !== undefined && isPinnedValue(walk, name, values)) {
+        const local = node['is_local'] === true ? 'LOCAL ' : ''
+        walk.findings.replacement = `SET ${local}${name.toLowerCase()} TO DEFAULT`
         break
       }
       useSetting(walk, name, values)

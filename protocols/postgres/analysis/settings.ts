@@ -12,7 +12,8 @@ const FREE_SETTINGS = words(`
   default_transaction_isolation default_transaction_read_only enable_seqscan enable_indexscan enable_nestloop
   enable_hashjoin enable_mergejoin enable_bitmapscan enable_sort enable_hashagg extra_float_digits geqo
   idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit lock_timeout
-  max_parallel_workers_per_gather plan_cache_mode quote_all_identifiers random_page_cost statement_timeout
+  max_parallel_workers_per_gather plan_cache_mode quote_all_identifiers random_page_cost row_security
+  statement_timeout
   synchronize_seqscans timezone transaction_deferrable transaction_isolation transaction_read_only
   transaction_timeout xmlbinary xmloption
 `)
@@ -22,7 +23,7 @@ const READABLE_SETTINGS = words(`
   client_encoding in_hot_standby integer_datetimes is_superuser lc_collate lc_ctype lc_messages lc_monetary
   lc_numeric lc_time max_identifier_length max_index_keys block_size role search_path server_encoding
   server_version server_version_num session_authorization standard_conforming_strings transaction_isolation
-  default_text_search_config row_security
+  default_text_search_config
 `)
 
 export function isReadableSetting(name: string): boolean {
@@ -38,34 +39,30 @@ export function useSetting(walk: Walk, name: string, values: readonly string[] |
     walk.findings.hop('identity_switch', `sets \`${setting}\``, values?.join(', '))
     return
   }
-  if (FREE_SETTINGS.has(setting)) return
-  if (isPinnedValue(setting, values)) return
-  walk.findings.forbid(`the setting \`${setting}\` may not be changed`)
+  if (!FREE_SETTINGS.has(setting)) walk.findings.forbid(`the setting \`${setting}\` may not be changed`)
 }
 
-function isPinnedValue(setting: string, values: readonly string[] | undefined): boolean {
-  if (values === undefined) return false
+/**
+ * True where a setting that the proxy pins is set to what means its pinned value. The text is then not sent, but
+ * one that returns to the startup message's value, to the letter: the server reports these settings, and the
+ * reports are watched.
+ */
+export function isPinnedValue(walk: Walk, name: string, values: readonly string[]): boolean {
   const [value = ''] = values
-  switch (setting) {
+  switch (name.toLowerCase()) {
     case 'client_encoding':
       return values.length === 1 && isUtf8Name(value)
     case 'standard_conforming_strings':
       return values.length === 1 && isTrue(value)
-    case 'backslash_quote':
-      return values.length === 1 && value.toLowerCase() === 'safe_encoding'
-    // The value that pg_dump sets, and the server's default: rows that a policy hides raise an error.
-    case 'row_security':
-      return values.length === 1
+    case 'search_path':
+      return isPinnedSearchPath(values, walk.catalog.schema)
     default:
       return false
   }
 }
 
-/**
- * True where a search path means the pinned one: its schema, with or without what is searched anyway. The text
- * is then not sent, because `public` alone would put `pg_temp` before it.
- */
-export function isPinnedSearchPath(values: readonly string[], schema: string): boolean {
+/** Its schema, with or without what is searched anyway. */
+function isPinnedSearchPath(values: readonly string[], schema: string): boolean {
   const named = values.filter((name) => name !== 'pg_temp' && name !== '$user')
   return (
     named.length === 1 && named[0] === schema && (values.at(-1) === 'pg_temp' || !values.includes('pg_temp'))
@@ -73,7 +70,7 @@ export function isPinnedSearchPath(values: readonly string[], schema: string): b
 }
 
 /** As `pg_char_to_encoding` does: letters and digits only, without case. */
-export function isUtf8Name(name: string): boolean {
+function isUtf8Name(name: string): boolean {
   const clean = name.replace(/[^A-Za-z0-9]/g, '').toLowerCase()
   return clean === 'utf8' || clean === 'unicode'
 }

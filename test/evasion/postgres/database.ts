@@ -33,6 +33,7 @@ create operator +# (leftarg = int, rightarg = int, function = plus_secret);
 create function longest(text, text) returns text language sql immutable as
   'select case when length($1) > length($2) then $1 else $2 end';
 create aggregate longest_of (text) (sfunc = longest, stype = text);
+create function stamp() returns trigger language plpgsql as 'begin return new; end';
 create procedure erase() language sql security definer as 'delete from secret';
 create schema hr;
 create table hr.salaries (id int, amount int);
