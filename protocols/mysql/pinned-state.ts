@@ -13,8 +13,10 @@ export class PinnedState {
   readonly #mariadb: boolean
   /** Flags that the server has reported last. */
   #status: number
-  /** Changes reported in the running reply. */
+  /** Changes reported at the end of the running reply. */
   readonly #changes: StateChange[] = []
+  /** True where a change was reported before that, which may no longer hold. */
+  #inDoubt = false
 
   /** @param status flags of the login */
   constructor(status: number, database: string, mariadb: boolean) {
@@ -30,12 +32,13 @@ export class PinnedState {
   /** Keeps what is reported until the reply is complete. */
   report(status: number, changes: readonly StateChange[]): void {
     this.#status = status
-    for (const change of changes) this.#changes.push(change)
+    if ((status & STATUS.MORE_RESULTS) === 0) this.#changes.push(...changes)
+    else if (changes.length > 0) this.#inDoubt = true
   }
 
   /**
    * Judges the state that a reply leaves behind. Not sooner: a stored procedure may change a mode for itself, shows
-   * it in the status of its results, and has it restored by the server when it returns.
+   * it in the status and the reports of its results, and has it restored by the server when it returns, unreported.
    *
    * @param own true for the reply to a statement of our own
    * @param answered the client's command that the reply answers
@@ -50,6 +53,7 @@ export class PinnedState {
     if (answered?.command.kind === 'reset_connection' && !own) {
       // The server's global values hold now; they are judged once the session is pinned anew.
       this.#changes.length = 0
+      this.#inDoubt = false
       return []
     }
     const owed: string[] = []
@@ -59,8 +63,10 @@ export class PinnedState {
     // An error carries no status; the last one known may be from inside of a procedure.
     const flagged = reply.error === undefined ? objectionToStatus(this.#status) : undefined
     if (own) objections.push(flagged)
-    else if (flagged !== undefined || this.#mayGoUnreported(reply, answered?.command))
+    else if (flagged !== undefined || this.#inDoubt || this.#mayGoUnreported(reply, answered?.command)) {
       owed.push(REPORT_STATEMENT)
+    }
+    this.#inDoubt = false
     const found = objections.find((objection) => objection !== undefined)
     if (found !== undefined)
       throw new ProtocolError('mysql', 'server', `the pinned session changed: ${found}`)
