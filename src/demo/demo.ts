@@ -86,7 +86,7 @@ async function play(once: boolean, stop: AbortSignal, cleanup: (() => Promise<vo
   const doors = await openDoors(folder, ports)
   stop.throwIfAborted()
 
-  const tally: Tally = { attempts: 0, unexpected: 0, hops: new Map() }
+  const tally: Tally = { attempts: 0, unexpected: 0, hops: new Map(), explained: new Set() }
   for (const name of SYSTEMS) {
     const { server } = backends[name]
     await playScript(name, doors[name], `${server.kind} ${server.version}, grant ${GRANTS[name].name}`, tally)

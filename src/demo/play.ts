@@ -18,6 +18,8 @@ export type Tally = {
   unexpected: number
   /** Hops made, by kind. */
   readonly hops: Map<string, number>
+  /** Systems whose way of refusing has been shown whole. */
+  readonly explained: Set<string>
 }
 
 const CONNECT: Readonly<Record<Door['system'], (door: Door) => Promise<Agent>>> = {
@@ -39,18 +41,14 @@ export async function playScript(
   try {
     agent = await CONNECT[system](door)
   } catch (error) {
-    judge('login', `as ${door.run}`, outcomeOf(error), 'allowed', tally)
+    const outcome = outcomeOf(error)
+    judge({ system, what: 'login', statement: `as ${door.run}`, outcome, expect: 'allowed' }, tally)
     return
   }
   for (const { what, statement, values = [], expect, hop } of SCRIPT[system]) {
     const outcome = await agent.attempt(statement, values)
-    judge(
-      what,
-      values.length === 0 ? statement : `${statement}   [${values.join(', ')}]`,
-      outcome,
-      expect,
-      tally,
-    )
+    const shown = values.length === 0 ? statement : `${statement} [${values.join(', ')}]`
+    judge({ system, what, statement: shown, outcome, expect }, tally)
     if (hop !== undefined) countHop(hop, tally)
   }
   await agent.close()
@@ -76,22 +74,35 @@ export async function playHops(
 }
 
 async function hop(door: Door, from: SystemName, tally: Tally): Promise<void> {
-  const statement = `log in to ${door.system} as ${door.run}`
-  const expect = { refused: LOGIN_REFUSED[door.system] }
-  try {
-    const agent = await CONNECT[door.system](door)
-    await agent.close()
-    judge(`${from} → ${door.system}`, statement, { ok: true, shown: 'logged in' }, expect, tally)
-  } catch (error) {
-    judge(`${from} → ${door.system}`, statement, outcomeOf(error), expect, tally)
-  }
+  const { system } = door
+  const outcome = await CONNECT[system](door).then(
+    async (agent): Promise<Outcome> => {
+      await agent.close()
+      return { ok: true, shown: 'logged in' }
+    },
+    (error: unknown) => outcomeOf(error),
+  )
+  const what = `${from} → ${system}`
+  const statement = `log in to ${system} as ${door.run}`
+  judge({ system, what, statement, outcome, expect: { refused: LOGIN_REFUSED[system] } }, tally)
 }
 
-function judge(what: string, statement: string, outcome: Outcome, expect: Expectation, tally: Tally): void {
+type Attempt = {
+  readonly system: Door['system']
+  readonly what: string
+  readonly statement: string
+  readonly outcome: Outcome
+  readonly expect: Expectation
+}
+
+function judge({ system, what, statement, outcome, expect }: Attempt, tally: Tally): void {
   const asExpected = expect === 'allowed' ? outcome.ok : !outcome.ok && outcome.code === expect.refused
   tally.attempts += 1
   if (!asExpected) tally.unexpected += 1
-  printAttempt(what, statement, outcome, asExpected)
+  // A system's first refusal is shown whole; the later ones say the same of other things.
+  const whole = !asExpected || !tally.explained.has(system)
+  if (!outcome.ok) tally.explained.add(system)
+  printAttempt(what, statement, outcome, { asExpected, whole })
 }
 
 function countHop(kind: string, tally: Tally): void {
@@ -122,7 +133,7 @@ export async function checkRecords(
     const outcome: Outcome = { ok: true, shown }
     tally.attempts += 1
     if (shown !== made) tally.unexpected += 1
-    printAttempt(what, 'hops by kind', outcome, shown === made)
+    printAttempt(what, 'hops by kind', outcome, { asExpected: shown === made, whole: true })
   }
   const last = records.findLast(({ event }) => event === 'hop')
   if (last !== undefined) print(`\n${JSON.stringify(last, undefined, 1).replaceAll(/\n\s*/g, ' ')}`)

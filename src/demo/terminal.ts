@@ -22,8 +22,20 @@ export function printHeading(title: string, detail: string): void {
   print(`\n${paint.bold(title)}  ${paint.dim(detail)}`)
 }
 
-/** One attempt: what was tried, and below it what came back. */
-export function printAttempt(what: string, statement: string, outcome: Outcome, asExpected: boolean): void {
+/** How many lines of a later error are shown; the first of a kind is shown whole. */
+const ERROR_LINES_MAX = 2
+
+/**
+ * One attempt: what was tried, and below it what came back.
+ *
+ * @param whole shows a long error to its end, with its hint
+ */
+export function printAttempt(
+  what: string,
+  statement: string,
+  outcome: Outcome,
+  { asExpected, whole }: { readonly asExpected: boolean; readonly whole: boolean },
+): void {
   const mark = !asExpected ? paint.red('✗') : outcome.ok ? paint.green('✓') : paint.yellow('■')
   const [first = '', ...rest] = wrap(statement)
   print(`  ${mark} ${paint.dim(what.padEnd(WHAT_WIDTH))}${first}`)
@@ -31,11 +43,20 @@ export function printAttempt(what: string, statement: string, outcome: Outcome, 
   if (outcome.ok) {
     for (const line of wrap(outcome.shown)) print(`${INDENT}${paint.green(line)}`)
   } else {
-    for (const line of wrap(`${outcome.code} ${outcome.message}`)) print(`${INDENT}${paint.yellow(line)}`)
-    if (outcome.hint !== undefined)
+    for (const line of errorLines(`${outcome.code} ${outcome.message}`, whole)) {
+      print(`${INDENT}${paint.yellow(line)}`)
+    }
+    if (whole && outcome.hint !== undefined) {
       for (const line of wrap(outcome.hint)) print(`${INDENT}${paint.dim(line)}`)
+    }
   }
   if (!asExpected) print(`${INDENT}${paint.red('this is not what was expected')}`)
+}
+
+function errorLines(text: string, whole: boolean): string[] {
+  const lines = wrap(text)
+  if (whole || lines.length <= ERROR_LINES_MAX) return lines
+  return [...lines.slice(0, ERROR_LINES_MAX - 1), `${lines[ERROR_LINES_MAX - 1]} …`]
 }
 
 /** Lines to copy stand at the left edge, unwrapped. */
@@ -49,7 +70,7 @@ export function printVerdict(text: string, good: boolean): void {
 }
 
 function wrap(text: string): string[] {
-  const width = Math.max(40, (process.stdout.columns ?? WIDTH_DEFAULT) - INDENT.length - 1)
+  const width = Math.max(40, (process.stdout.columns || WIDTH_DEFAULT) - INDENT.length - 1)
   const lines: string[] = []
   let line = ''
   for (const word of text.split(/\s+/)) {
