@@ -31,8 +31,9 @@ export function analyseCommand(
       return ofText(command.text, analyser, session)
     case 'prepare': {
       const reading = ofText(command.text, analyser, session)
+      if (reading.uses.length === 0 || reading.analysis.outcome !== 'accesses') return reading
       // A statement that changes names when executed would do so unseen.
-      return reading.uses.length === 0 ? reading : { ...reading, analysis: NAMES_IN_BINARY }
+      return { ...reading, analysis: NAMES_IN_BINARY }
     }
     case 'execute':
       return ofStatement(command.statement, analyser, '')

@@ -109,7 +109,7 @@ function nativeDenial(denial: Denial, analysis: Analysis, account: string): Mysq
       return {
         number: 1064,
         sqlState: '42000',
-        message: 'You have an error in your SQL syntax for this proxy',
+        message: 'You have an error in your SQL syntax, or this proxy does not know it',
       }
     case 'unknown_object':
       return { number: 1146, sqlState: '42S02', message: "Table or object doesn't exist" }

@@ -119,10 +119,17 @@ export function objection(name: string, value: string): string | undefined {
   }
 }
 
-/** Why this change of state must end the session; `undefined` where it may stand. */
-export function objectionToChange(change: StateChange, database: string): string | undefined {
+/**
+ * Why this change of state must end the session; `undefined` where it may stand.
+ *
+ * @param isPinnedDatabase whether a name, as the server writes it, is that of the pinned database
+ */
+export function objectionToChange(
+  change: StateChange,
+  isPinnedDatabase: (name: string) => boolean,
+): string | undefined {
   if (change.kind === 'variable') return objection(change.name, change.value)
-  return change.name === database ? undefined : 'the default database changed'
+  return isPinnedDatabase(change.name) ? undefined : 'the default database changed'
 }
 
 /** Why these status flags must end the session; `undefined` where they may stand. */

@@ -3,13 +3,14 @@
  * able to make ends the session: the analysis would read statements differently from then on.
  */
 import { ProtocolError } from '../errors.ts'
+import type { MysqlAnalyser } from './analyser.ts'
 import type { JudgedCommand } from './client-command.ts'
 import { objectionToChange, objectionToStatus, REPORT_STATEMENT, widenTracking } from './pin.ts'
 import type { ReplyReader } from './replies.ts'
 import { STATUS, type StateChange } from './status.ts'
 
 export class PinnedState {
-  readonly #database: string
+  readonly #analyser: MysqlAnalyser
   readonly #mariadb: boolean
   /** Flags that the server has reported last. */
   #status: number
@@ -19,10 +20,10 @@ export class PinnedState {
   #inDoubt = false
 
   /** @param status flags of the login */
-  constructor(status: number, database: string, mariadb: boolean) {
+  constructor(status: number, analyser: MysqlAnalyser) {
     this.#status = status
-    this.#database = database
-    this.#mariadb = mariadb
+    this.#analyser = analyser
+    this.#mariadb = analyser.catalog.flavour === 'mariadb'
   }
 
   get inTransaction(): boolean {
@@ -59,7 +60,9 @@ export class PinnedState {
     const owed: string[] = []
     const latest = new Map(this.#changes.map((change) => [keyOf(change), change]))
     this.#changes.length = 0
-    const objections = [...latest.values()].map((change) => objectionToChange(change, this.#database))
+    const objections = [...latest.values()].map((change) =>
+      objectionToChange(change, (name) => this.#analyser.useDatabase(name).outcome === 'accesses'),
+    )
     // An error carries no status; the last one known may be from inside of a procedure.
     const flagged = reply.error === undefined ? objectionToStatus(this.#status) : undefined
     if (own) objections.push(flagged)

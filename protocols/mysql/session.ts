@@ -32,6 +32,8 @@ import { Transfer } from './transfer.ts'
 const AHEAD_BYTES_MAX = 64 << 10
 /** After one command: a pin, a report and a widening, each at most twice. */
 const OWN_IN_A_ROW_MAX = 6
+/** A server may refuse a command before it has read all of it; an error is short. */
+const EARLY_BYTES_MAX = 64 << 10
 /** An error that a server sends of its own accord is a short sentence. */
 const UNSOLICITED_BYTES_MAX = 4096
 
@@ -87,11 +89,10 @@ export class MysqlSession implements Session {
 
   constructor(parts: MysqlSessionParts) {
     this.#parts = parts
-    const { catalog } = parts.analyser
-    this.#state = new PinnedState(parts.status, catalog.database, catalog.flavour === 'mariadb')
+    this.#state = new PinnedState(parts.status, parts.analyser)
     const { flags } = parts.client
     this.#ignoreSpace = (flags & CLIENT.IGNORE_SPACE) !== 0
-    this.#mariadb = catalog.flavour === 'mariadb'
+    this.#mariadb = parts.analyser.catalog.flavour === 'mariadb'
     this.#reply = new ReplyReader(
       {
         deprecateEof: (flags & CLIENT.DEPRECATE_EOF) !== 0,
@@ -261,6 +262,8 @@ export class MysqlSession implements Session {
         return
       } else {
         // A server that answers before it has read the whole command: the answer is read after the command.
+        if (serverInbox.length > EARLY_BYTES_MAX)
+          throw new ProtocolError('mysql', 'server', 'a reply to no command')
         return
       }
     }

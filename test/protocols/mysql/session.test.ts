@@ -420,7 +420,7 @@ describe('a statement prepared by name', () => {
 
   test('cannot be named inside a statement of the binary protocol', () => {
     const talk = openConversation()
-    talk.client(prepare('execute s'))
+    talk.client(prepare('prepare s from orders'))
     assert.equal(talk.statements[0]?.analysis.outcome, 'forbidden')
   })
 })
@@ -565,6 +565,19 @@ describe('the pinned session', () => {
     talk.server(okReply(0x8002))
     assert.match(commandsIn(talk.toServer()).join(), /^3 SET SESSION sql_mode = @@SESSION.sql_mode/)
     assert.throws(() => talk.server(okReply(0x8002)), /ANSI_QUOTES/)
+  })
+
+  test('asks for a report where a procedure had a mode for itself, and goes on where it is restored', () => {
+    const talk = openConversation({ flags: TRACKING })
+    talk.client(Buffer.concat([query('call p'), query('select 2')]))
+    talk.toServer()
+    const mode = { sql_mode: 'ANSI_QUOTES' }
+    const inside = split(result({ deprecateEof: true })).map(({ body }) => body)
+    inside[inside.length - 1] = ok({ header: 0xfe, status: 0x800a, variables: mode })
+    talk.server(packets(1, ...inside, ok({ status: 0x8002 })))
+    assert.match(commandsIn(talk.toServer()).join(), /^3 SET SESSION sql_mode/)
+    talk.server(packets(1, ok({ variables: { sql_mode: 'STRICT_TRANS_TABLES' } })))
+    assert.deepEqual(commandsIn(talk.toServer()), ['3 select 2'])
   })
 
   test('asks MariaDB for a report after a variable was set by @@, which it may not report', () => {
