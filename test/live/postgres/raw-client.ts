@@ -116,6 +116,16 @@ export class RawClient {
     return serverText(await this.until(type, count)) + (this.#ended && this.#bytes.length === 0 ? ' end' : '')
   }
 
+  /** Everything up to the ReadyForQuery after a row that holds this text. */
+  async untilRow(text: string): Promise<Buffer> {
+    let all = Buffer.alloc(0)
+    for (;;) {
+      const part = await this.until('Z')
+      all = Buffer.concat([all, part])
+      if (part.includes(text) || part.length === 0) return all
+    }
+  }
+
   /** What comes within so many milliseconds. */
   async quiet(ms: number): Promise<string> {
     await new Promise((resolve) => setTimeout(resolve, ms))
