@@ -65,18 +65,9 @@ export async function seedCarts(server: DatabaseServer): Promise<BackendAccount>
       const [command = '', ...args] = redisWords(line)
       await client.call(command, ...args)
     }
-    await client.call(
-      'ACL',
-      'SETUSER',
-      USER,
-      'on',
-      `>${password}`,
-      '~*',
-      '&*',
-      '+@all',
-      '-@admin',
-      '+acl|whoami',
-    )
+    // INFO is where the proxy reads the server's version; the other dangerous commands stay out of reach.
+    const rules = ['on', `>${password}`, '~*', '&*', '+@all', '-@admin', '-@dangerous', '+info']
+    await client.call('ACL', 'SETUSER', USER, ...rules)
   } finally {
     client.disconnect()
   }

@@ -10,7 +10,10 @@ export type SystemName = (typeof SYSTEMS)[number]
 
 /** Each system's one grant, as the scripted agent of that system gets it. */
 export const GRANTS: Readonly<
-  Record<SystemName, { readonly name: string; readonly allow: readonly string[] }>
+  Record<
+    SystemName,
+    { readonly name: string; readonly allow: readonly string[]; readonly metadata?: 'introspect' }
+  >
 > = {
   shop: {
     name: 'triage-orders',
@@ -21,6 +24,8 @@ export const GRANTS: Readonly<
       'update (status) on tickets',
       'execute on function next_ticket_no',
     ],
+    // For psql's \d and the mysql client's SHOW TABLES, which people type first.
+    metadata: 'introspect',
   },
   crm: {
     name: 'write-notes',
@@ -29,6 +34,7 @@ export const GRANTS: Readonly<
       'select (id, account_id, name, role) on contacts',
       'insert on notes',
     ],
+    metadata: 'introspect',
   },
   carts: {
     name: 'warm-carts',
@@ -71,9 +77,10 @@ export function writeConfiguration(folder: string, backends: Backends, ports: Po
     return [name, system] as const
   })
   const path = join(folder, 'bulkhead.yaml')
-  const grants = SYSTEMS.map(
-    (system) => [GRANTS[system].name, { system, allow: GRANTS[system].allow }] as const,
-  )
+  const grants = SYSTEMS.map((system) => {
+    const { name, ...grant } = GRANTS[system]
+    return [name, { system, ...grant }] as const
+  })
   const configuration = {
     systems: {
       ...Object.fromEntries(systems),
