@@ -11,6 +11,9 @@ export class RawClient {
   #bytes = Buffer.alloc(0)
   #ended = false
   #wake: () => void = () => {}
+  #count = 0
+  /** Counts what comes and keeps none of it. */
+  discard = false
   /** From BackendKeyData. */
   key = Buffer.alloc(0)
   parameters = new Map<string, string>()
@@ -19,7 +22,8 @@ export class RawClient {
     this.#socket = connect(port, '127.0.0.1')
     this.#socket.setNoDelay(true)
     this.#socket.on('data', (chunk) => {
-      this.#bytes = Buffer.concat([this.#bytes, chunk])
+      this.#count += chunk.length
+      if (!this.discard) this.#bytes = Buffer.concat([this.#bytes, chunk])
       this.#wake()
     })
     const over = () => {
@@ -83,6 +87,18 @@ export class RawClient {
 
   send(...parts: readonly Buffer[]): void {
     this.#socket.write(Buffer.concat(parts))
+  }
+
+  /** Waits until the socket has taken it. */
+  sendAll(bytes: Buffer): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.#socket.write(bytes, (error) => (error == null ? resolve() : reject(error))),
+    )
+  }
+
+  /** Waits until so many bytes have come in all. */
+  seen(count: number): Promise<void> {
+    return this.#await(() => this.#count >= count)
   }
 
   end(): void {
