@@ -2,7 +2,7 @@ import type { ChannelUse, CommandAccess, KeyUse } from '../access.ts'
 import type { Analysis, NativeError, StatementAction } from '../analysis.ts'
 import type { Analyser } from '../protocol.ts'
 import { Args } from './args.ts'
-import type { RedisCatalog } from './catalog.ts'
+import { ABSENT, type RedisCatalog } from './catalog.ts'
 import { splitLine } from './command-line.ts'
 import type { CommandRow, Decision } from './commands/row.ts'
 import { findName, type Named } from './commands/table.ts'
@@ -60,6 +60,9 @@ export class RedisAnalyser implements Analyser {
     if (command === undefined) return unknownSubcommand(named, args)
     if (!hasArity(command, args.count)) return wrongArity(command)
     const refused = this.catalog.refused.get(command.name)
+    if (refused === ABSENT) {
+      return command.name.includes('|') ? unknownSubcommand(named, args) : unknownCommand(args)
+    }
     if (refused !== undefined) return notUnderstood(command.action, refused)
     return this.#decide(command, args)
   }

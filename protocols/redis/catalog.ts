@@ -14,6 +14,9 @@ export type RedisCatalog = {
   readonly complete: boolean
 }
 
+/** Why a command of the table is refused that the server does not have: then it is answered as unknown. */
+export const ABSENT = 'the server does not have it'
+
 /** A catalog without a server: every vetted command counts as present. */
 export function offlineCatalog(
   options: { readonly database?: number; readonly server?: 'redis' | 'valkey' } = {},

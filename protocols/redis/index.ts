@@ -4,7 +4,7 @@ import { RedisAgentLogin } from './agent-login.ts'
 import type { RedisAnalyser } from './analyser.ts'
 
 export { RedisAnalyser } from './analyser.ts'
-export { offlineCatalog, type RedisCatalog } from './catalog.ts'
+export { ABSENT, offlineCatalog, type RedisCatalog } from './catalog.ts'
 export { COMMANDS, NAMES } from './commands/table.ts'
 export { compareWithServer, type ServerCommand } from './drift.ts'
 

@@ -5,7 +5,7 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import type { Live } from '../../protocols/login.ts'
 import {
-  COMMANDS,
+  ABSENT,
   compareWithServer,
   offlineCatalog,
   RedisAnalyser,
@@ -120,9 +120,7 @@ class RedisBackend implements Backend<RedisAnalyser> {
 
   #tell({ server, version, refused }: RedisCatalog): void {
     this.#notice({ level: 'info', message: `connected to ${server} ${version}` })
-    const changed = [...refused].filter(
-      ([name, why]) => COMMANDS.has(name) && !why.startsWith('the server has no'),
-    )
+    const changed = [...refused].filter(([, why]) => why !== ABSENT)
     for (const [, why] of changed) this.#notice({ level: 'warning', message: `${why}; it is refused` })
   }
 
