@@ -33,133 +33,181 @@ export type LoginFault = TokenFault | (typeof LOGIN_FAULTS)[number]
 /** Decisions take microseconds; a statement seen for the first time, up to milliseconds. */
 const DECISION_BUCKETS_SECONDS = [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 1]
 
-/** Label sets are resolved once per system, so that the hot path only increments. */
-export type SystemMetrics = {
-  readonly statement: (allowed: boolean, action: StatementAction) => void
-  readonly denied: (reason: DenyReason) => void
-  readonly hop: (kind: HopKind) => void
-  readonly session: (change: 1 | -1) => void
-  readonly authFailure: (fault: LoginFault) => void
-  readonly backendError: (fault: BackendFault) => void
-  readonly relayed: (direction: 'to_backend' | 'to_client', bytes: number) => void
-  readonly decision: (seconds: number) => void
+/** One series of a counter; counting is an addition, and Prometheus gets the sum when it asks. */
+type Cell = { readonly labels: Readonly<Record<string, string>>; count: number }
+
+/** A counter whose every series is known from the start. */
+class Tally {
+  readonly #cells: Cell[] = []
+
+  constructor(registry: Registry, name: string, help: string, labelNames: string[]) {
+    const cells = this.#cells
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const { labels, count } of cells) this.inc(labels, count)
+      },
+    })
+  }
+
+  /** A series for each value of a closed list, at 0 from now on: the first hop must be an increase. */
+  perLabel<Value extends string>(
+    values: readonly Value[],
+    labels: (value: Value) => Readonly<Record<string, string>>,
+  ): Readonly<Record<Value, Cell>> {
+    const cells = values.map((value) => [value, { labels: labels(value), count: 0 }] as const)
+    for (const [, cell] of cells) this.#cells.push(cell)
+    return Object.fromEntries(cells) as Record<Value, Cell>
+  }
 }
+
+/** The counters of one system. */
+export class SystemMetrics {
+  readonly #allowed: Readonly<Record<StatementAction, Cell>>
+  readonly #refused: Readonly<Record<StatementAction, Cell>>
+  readonly #denied: Readonly<Record<DenyReason, Cell>>
+  readonly #hops: Readonly<Record<HopKind, Cell>>
+  readonly #authFailures: Readonly<Record<LoginFault, Cell>>
+  readonly #backendErrors: Readonly<Record<BackendFault, Cell>>
+  readonly #relayed: Readonly<Record<'to_backend' | 'to_client', Cell>>
+  readonly #sessions: Gauge.Internal<'system'>
+  readonly #decisions: Histogram.Internal<'protocol'>
+
+  constructor(tallies: Tallies, system: string, protocol: ProtocolName) {
+    const statements = (verdict: string) =>
+      tallies.statements.perLabel(STATEMENT_ACTIONS, (action) => ({ system, protocol, verdict, action }))
+    this.#allowed = statements('allow')
+    this.#refused = statements('deny')
+    this.#denied = tallies.denied.perLabel(DENY_REASONS, (reason) => ({ system, protocol, reason }))
+    this.#hops = tallies.hops.perLabel(HOP_KINDS, (kind) => ({ system, kind }))
+    this.#authFailures = tallies.authFailures.perLabel([...TOKEN_FAULTS, ...LOGIN_FAULTS], (reason) => ({
+      system,
+      reason,
+    }))
+    this.#backendErrors = tallies.backendErrors.perLabel(BACKEND_FAULTS, (kind) => ({ system, kind }))
+    this.#relayed = tallies.relayed.perLabel(['to_backend', 'to_client'] as const, (direction) => ({
+      system,
+      direction,
+    }))
+    this.#sessions = tallies.sessions.labels({ system })
+    this.#sessions.set(0)
+    this.#decisions = tallies.decisions.labels({ protocol })
+  }
+
+  statement(allowed: boolean, action: StatementAction): void {
+    const cells = allowed ? this.#allowed : this.#refused
+    cells[action].count += 1
+  }
+
+  denied(reason: DenyReason): void {
+    this.#denied[reason].count += 1
+  }
+
+  hop(kind: HopKind): void {
+    this.#hops[kind].count += 1
+  }
+
+  session(change: 1 | -1): void {
+    this.#sessions.inc(change)
+  }
+
+  authFailure(fault: LoginFault): void {
+    this.#authFailures[fault].count += 1
+  }
+
+  backendError(fault: BackendFault): void {
+    this.#backendErrors[fault].count += 1
+  }
+
+  relayed(direction: 'to_backend' | 'to_client', bytes: number): void {
+    this.#relayed[direction].count += bytes
+  }
+
+  /** @param seconds per statement, averaged over one read from a client */
+  decision(seconds: number): void {
+    this.#decisions.observe(seconds)
+  }
+}
+
+type Tallies = {
+  readonly statements: Tally
+  readonly denied: Tally
+  readonly hops: Tally
+  readonly authFailures: Tally
+  readonly backendErrors: Tally
+  readonly relayed: Tally
+  readonly sessions: Gauge<'system'>
+  readonly decisions: Histogram<'protocol'>
+}
+
+/** Numbers that the audit log keeps for itself. */
+type AuditCounts = { readonly records: number; readonly failures: number }
 
 export class Metrics {
   readonly registry = new Registry()
-  readonly #statements = this.#counter('bulkhead_statements_total', 'Statements judged', [
-    'system',
-    'protocol',
-    'verdict',
-    'action',
-  ])
-  readonly #denied = this.#counter('bulkhead_denied_total', 'Statements denied', [
-    'system',
-    'protocol',
-    'reason',
-  ])
-  readonly #hops = this.#counter('bulkhead_hop_attempts_total', 'Attempts to leave the granted system', [
-    'system',
-    'kind',
-  ])
-  readonly #authFailures = this.#counter('bulkhead_auth_failures_total', 'Logins refused', [
-    'system',
-    'reason',
-  ])
-  readonly #backendErrors = this.#counter('bulkhead_backend_errors_total', 'Failures of a backend', [
-    'system',
-    'kind',
-  ])
-  readonly #relayed = this.#counter('bulkhead_relayed_bytes_total', 'Bytes relayed', ['system', 'direction'])
-  readonly #sessions = new Gauge({
-    name: 'bulkhead_sessions',
-    help: 'Sessions open now',
-    labelNames: ['system'],
-    registers: [this.registry],
-  })
-  readonly #decisions = new Histogram({
-    name: 'bulkhead_decision_seconds',
-    help: 'Time to analyse and judge the statements of one read from a client, per statement',
-    labelNames: ['protocol'],
-    buckets: DECISION_BUCKETS_SECONDS,
-    registers: [this.registry],
-  })
+  readonly #tallies: Tallies
 
-  /** @param audit gives the counts of the audit log when Prometheus asks */
-  constructor(audit: () => { readonly records: number; readonly failures: number }) {
+  /** @param audit asked whenever Prometheus asks */
+  constructor(audit: () => AuditCounts) {
     const { registry } = this
     collectDefaultMetrics({ register: registry })
-    const counts = audit
-    new Counter({
-      name: 'bulkhead_audit_records_total',
-      help: 'Audit records handed to the operating system',
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(counts().records)
-      },
-    })
-    new Counter({
-      name: 'bulkhead_audit_write_failures_total',
-      help: 'Times that the audit log could not be written',
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(counts().failures)
-      },
-    })
-    for (const protocol of PROTOCOL_NAMES) this.#decisions.zero({ protocol })
+    const tally = (name: string, help: string, labelNames: string[]): Tally =>
+      new Tally(registry, name, help, labelNames)
+    this.#tallies = {
+      statements: tally('bulkhead_statements_total', 'Statements judged', [
+        'system',
+        'protocol',
+        'verdict',
+        'action',
+      ]),
+      denied: tally('bulkhead_denied_total', 'Statements denied', ['system', 'protocol', 'reason']),
+      hops: tally('bulkhead_hop_attempts_total', 'Attempts to leave the granted system', ['system', 'kind']),
+      authFailures: tally('bulkhead_auth_failures_total', 'Logins refused', ['system', 'reason']),
+      backendErrors: tally('bulkhead_backend_errors_total', 'Failures of a backend', ['system', 'kind']),
+      relayed: tally('bulkhead_relayed_bytes_total', 'Bytes relayed', ['system', 'direction']),
+      sessions: new Gauge({
+        name: 'bulkhead_sessions',
+        help: 'Sessions open now',
+        labelNames: ['system'],
+        registers: [registry],
+      }),
+      decisions: new Histogram({
+        name: 'bulkhead_decision_seconds',
+        help: 'Time to analyse and judge a statement, averaged over one read from a client',
+        labelNames: ['protocol'],
+        buckets: DECISION_BUCKETS_SECONDS,
+        registers: [registry],
+      }),
+    }
+    for (const protocol of PROTOCOL_NAMES) this.#tallies.decisions.zero({ protocol })
+    const auditCounter = (name: string, help: string, count: (counts: AuditCounts) => number): void => {
+      new Counter({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.reset()
+          this.inc(count(audit()))
+        },
+      })
+    }
+    auditCounter(
+      'bulkhead_audit_records_total',
+      'Audit records handed to the operating system',
+      ({ records }) => records,
+    )
+    auditCounter(
+      'bulkhead_audit_write_failures_total',
+      'Times that the audit log could not be written',
+      ({ failures }) => failures,
+    )
   }
 
-  /** The counters of one system, every series of which stands at 0 from now on: the first hop must be an increase. */
   ofSystem(system: string, protocol: ProtocolName): SystemMetrics {
-    const statements = {
-      allow: perLabel(STATEMENT_ACTIONS, (action) =>
-        this.#statements.labels({ system, protocol, verdict: 'allow', action }),
-      ),
-      deny: perLabel(STATEMENT_ACTIONS, (action) =>
-        this.#statements.labels({ system, protocol, verdict: 'deny', action }),
-      ),
-    }
-    const denied = perLabel(DENY_REASONS, (reason) => this.#denied.labels({ system, protocol, reason }))
-    const hops = perLabel(HOP_KINDS, (kind) => this.#hops.labels({ system, kind }))
-    const authFailures = perLabel([...TOKEN_FAULTS, ...LOGIN_FAULTS], (reason) =>
-      this.#authFailures.labels({ system, reason }),
-    )
-    const backendErrors = perLabel(BACKEND_FAULTS, (kind) => this.#backendErrors.labels({ system, kind }))
-    const relayed = perLabel(['to_backend', 'to_client'] as const, (direction) =>
-      this.#relayed.labels({ system, direction }),
-    )
-    const sessions = this.#sessions.labels({ system })
-    const decisions = this.#decisions.labels({ protocol })
-    sessions.set(0)
-    return {
-      statement: (allowed, action) => (allowed ? statements.allow : statements.deny)[action].inc(),
-      denied: (reason) => denied[reason].inc(),
-      hop: (kind) => hops[kind].inc(),
-      session: (change) => sessions.inc(change),
-      authFailure: (fault) => authFailures[fault].inc(),
-      backendError: (fault) => backendErrors[fault].inc(),
-      relayed: (direction, bytes) => relayed[direction].inc(bytes),
-      decision: (seconds) => decisions.observe(seconds),
-    }
+    return new SystemMetrics(this.#tallies, system, protocol)
   }
-
-  #counter(name: string, help: string, labelNames: string[]): Counter {
-    return new Counter({ name, help, labelNames, registers: [this.registry] })
-  }
-}
-
-/** A child counter for each value of a closed list, at 0. */
-function perLabel<Label extends string>(
-  values: readonly Label[],
-  child: (value: Label) => Counter.Internal,
-): Readonly<Record<Label, Counter.Internal>> {
-  return Object.fromEntries(
-    values.map((value) => {
-      const counter = child(value)
-      counter.inc(0)
-      return [value, counter]
-    }),
-  ) as Record<Label, Counter.Internal>
 }

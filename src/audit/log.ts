@@ -5,7 +5,7 @@
  * statement of that read is written to a backend. When that fails, the records did not happen: the caller must
  * not relay what they stand for, and the chain goes on from the last record that did reach the file.
  */
-import { createHash } from 'node:crypto'
+import crypto from 'node:crypto'
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 import type { AuditContext, AuditEvent } from './event.ts'
 
@@ -65,7 +65,7 @@ export class AuditLog {
   append(event: AuditEvent, members: string): void {
     this.#pendingSeq += 1
     const body = `{"time":"${timestamp()}","seq":${this.#pendingSeq},"event":"${event}"${members === '' ? '' : `,${members}`},"prev":"${this.#pendingHash}"`
-    this.#pendingHash = createHash('sha256').update(body).digest('hex')
+    this.#pendingHash = sha256(body)
     this.#pending.push(`${body},"hash":"${this.#pendingHash}"}\n`)
   }
 
@@ -139,6 +139,12 @@ export class AuditLog {
 export function members(fields: Readonly<Record<string, unknown>>): string {
   return JSON.stringify(fields).slice(1, -1)
 }
+
+/** The one-shot form, half the price for a short text, came with Node 20.12. */
+const sha256: (text: string) => string =
+  'hash' in crypto
+    ? (text) => crypto.hash('sha256', text, 'hex')
+    : (text) => (crypto as typeof import('node:crypto')).createHash('sha256').update(text).digest('hex')
 
 type ChainEnd = { readonly bytes: number; readonly seq: number; readonly hash: string }
 
