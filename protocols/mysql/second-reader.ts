@@ -12,6 +12,8 @@ import mariadbBuild from 'node-sql-parser/build/mariadb.js'
 import mysqlBuild from 'node-sql-parser/build/mysql.js'
 import type { StatementAction } from '../analysis.ts'
 import type { MysqlFlavour } from './catalog.ts'
+import { RESERVED } from './lexer/keywords.ts'
+import { asciiUpper } from './lexer/lexer.ts'
 import type { Token } from './lexer/token.ts'
 import type { MysqlNaming } from './naming.ts'
 import type { Needs } from './parser/needs.ts'
@@ -46,10 +48,12 @@ export class SecondReader {
   }
   readonly #database: string
   readonly #names: MysqlNaming
+  readonly #reserved: ReadonlySet<string>
   readonly #findings = new Map<string, Finding>()
 
   constructor(flavour: MysqlFlavour, names: MysqlNaming) {
     this.#names = names
+    this.#reserved = RESERVED[flavour]
     this.#database = flavour === 'mysql' ? 'MySQL' : 'MariaDB'
     this.#parser = flavour === 'mysql' ? new mysqlBuild.Parser() : new mariadbBuild.Parser()
   }
@@ -78,7 +82,8 @@ export class SecondReader {
   }
 
   #isKnown(table: FoundTable, needs: Needs): boolean {
-    if (needs.isLocalName(table.name)) return true
+    // It takes the options of a statement for tables (`UPDATE IGNORE t`); our parser cannot, they are reserved.
+    if (needs.isLocalName(table.name) || this.#reserved.has(asciiUpper(table.name))) return true
     // Every other database was refused before; what is left is information_schema, judged by its own list.
     if (table.schema !== '' && this.#names.database(table.schema) !== this.#names.defaultSchema) return true
     return needs.mentions(this.#names.relation(table.name, true))

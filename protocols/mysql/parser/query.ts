@@ -7,7 +7,7 @@ import type { CommonTables, Outputs } from './common-tables.ts'
 import { objectName, readTable } from './objects.ts'
 import { QUERY_WORDS, type QueryPlace, type QueryResult, type Reader } from './reader.ts'
 import { hop, notUnderstood } from './refusal.ts'
-import { Scope } from './scope.ts'
+import { isAscii, Scope } from './scope.ts'
 import { readColumnNames, readTableReferences } from './tables.ts'
 import { readWindow } from './window.ts'
 
@@ -242,12 +242,34 @@ function readHaving(reader: Reader, scope: Scope): void {
   scope.seesOutputs = false
 }
 
+const AFTER_ORDER: ReadonlySet<string> = new Set([
+  'ASC',
+  'DESC',
+  'LIMIT',
+  'FOR',
+  'LOCK',
+  'INTO',
+  'OFFSET',
+  'FETCH',
+])
+
+function isNameAlone(reader: Reader): boolean {
+  const { cursor } = reader
+  if (!cursor.isIdentifier || !isAscii(cursor.next.value)) return false
+  const { kind, value, upper } = cursor.peek(1)
+  if (kind === 'operator') return value === ',' || value === ')' || value === ';'
+  return kind === 'end' || (kind === 'word' && AFTER_ORDER.has(upper))
+}
+
+/** Behind `ORDER BY`; behind `GROUP BY` where the scope already sees the select list. */
 export function readOrder(reader: Reader, scope: Scope): void {
   const { cursor } = reader
   const before = scope.seesOutputs
   scope.seesOutputs = true
   cursor.list(() => {
-    reader.expression(reader, scope)
+    // A name on its own is first looked for in the select list; within an expression, first in the tables.
+    if (!before && isNameAlone(reader) && scope.outputs.has(asciiLower(cursor.next.value))) cursor.advance()
+    else reader.expression(reader, scope)
     if (!cursor.accept('ASC')) cursor.accept('DESC')
   })
   cursor.acceptAll('WITH', 'ROLLUP')

@@ -165,15 +165,9 @@ function readReferences(reader: Reader, table: string): void {
   const { cursor, needs, rules } = reader
   const written = objectName(reader, 'a table')
   const isItself = written.schema === undefined && rules.names.relation(written.name.name, true) === table
-  const other = isItself ? table : baseTable(reader, written)
-  if (!isItself) needs.touch('references', other)
-  if (cursor.acceptOperator('(')) {
-    cursor.list(() => {
-      const { name, quoted } = cursor.identifier('a column')
-      if (!isItself) needs.column('references', other, rules.names.column(name, quoted))
-    })
-    cursor.expectOperator(')')
-  } else if (!isItself) needs.whole('references', other)
+  // The servers ask REFERENCES of the table as a whole, and of a table that refers to itself too.
+  needs.whole('references', isItself ? table : baseTable(reader, written))
+  if (cursor.isOperator('(')) readColumnNames(reader)
   if (cursor.accept('MATCH') && !cursor.accept('FULL') && !cursor.accept('PARTIAL')) cursor.expect('SIMPLE')
   while (cursor.accept('ON')) {
     if (!cursor.accept('DELETE')) cursor.expect('UPDATE')

@@ -26,6 +26,8 @@ function readJoins(reader: Reader, scope: Scope): void {
 function continueJoins(reader: Reader, scope: Scope): void {
   const { cursor, needs } = reader
   for (;;) {
+    // `INSERT … SELECT … FROM t ON DUPLICATE KEY UPDATE …` is no join.
+    if (cursor.isWord('ON') && cursor.isWordAt(1, 'DUPLICATE') && cursor.isWordAt(2, 'KEY')) return
     if (cursor.accept('ON')) {
       // Only the joined tables are in sight here, then those further out: neighbours are not.
       scope.isWeak = true

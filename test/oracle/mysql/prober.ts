@@ -31,6 +31,27 @@ const PRIVILEGE_ERRORS: ReadonlySet<number> = new Set([
 
 const PROBE_USER = 'bulkhead_probe'
 
+/** Where the words of the server are others than those of a grant. */
+const RELATION_PRIVILEGES: Readonly<Record<string, string>> = {
+  truncate: 'drop',
+  create: 'create, create view',
+}
+
+const SEQUENCE_PRIVILEGES: Readonly<Record<string, string>> = {
+  usage: 'select, insert',
+  select: 'select',
+  update: 'select, insert',
+  create: 'create',
+  alter: 'alter',
+  drop: 'drop',
+}
+
+const LIMITS = { mysql: 'max_execution_time = 2000', mariadb: 'max_statement_time = 2' } as const
+
+function flavourOf(version: string): 'mysql' | 'mariadb' {
+  return /mariadb/i.test(version) ? 'mariadb' : 'mysql'
+}
+
 /** What the server said to the probing user. */
 export type Probe = {
   readonly errno: number
@@ -62,7 +83,7 @@ export class Prober {
     this.#database = parts.database
     this.#version = parts.version
     this.#account = parts.account
-    this.#flavour = /mariadb/i.test(parts.version) ? 'mariadb' : 'mysql'
+    this.#flavour = flavourOf(parts.version)
   }
 
   /** Makes a database and a user without privileges, of its own. */
@@ -71,6 +92,7 @@ export class Prober {
     const flags = ['-IGNORE_SPACE', '-MULTI_STATEMENTS']
     const root = await createConnection({ host, port, user, password, flags })
     const [rows] = await root.query<RowDataPacket[]>('select version() as version')
+    const version = String(rows[0]?.['version'])
     const account = `'${PROBE_USER}_${name}'@'%'`
     await root.query(`drop database if exists \`${name}\``)
     await root.query(`create database \`${name}\` character set utf8mb4`)
@@ -84,7 +106,17 @@ export class Prober {
       password: 'probe',
       flags,
     })
-    return new Prober({ root, user: prober, database: name, version: String(rows[0]?.['version']), account })
+    for (const session of [root, prober]) {
+      // A statement that waits for a lock or runs long tells nothing about privileges.
+      for (const setting of [
+        'lock_wait_timeout = 2',
+        'innodb_lock_wait_timeout = 1',
+        LIMITS[flavourOf(version)],
+      ]) {
+        await session.query(`set session ${setting}`)
+      }
+    }
+    return new Prober({ root, user: prober, database: name, version, account })
   }
 
   async close(): Promise<void> {
@@ -153,8 +185,12 @@ export class Prober {
     }
   }
 
-  /** Gives the user these accesses and nothing else, lets it run the statement, and takes back what it did. */
-  async probe(sql: string, accesses: readonly Access[], catalog: MysqlCatalog): Promise<Probe> {
+  /**
+   * Gives the user these accesses and nothing else, lets it run the statement, and takes back what it did.
+   *
+   * @param isRun false: only prepare it
+   */
+  async probe(sql: string, accesses: readonly Access[], catalog: MysqlCatalog, isRun = true): Promise<Probe> {
     await this.#grant(this.#grantsFor(accesses, catalog))
     const user = this.#user
     await user.query(`use \`${this.#database}\``).catch(() => undefined)
@@ -162,7 +198,7 @@ export class Prober {
     try {
       // As a prepared text, so that a statement with parameters is checked too.
       await user.query({ sql: `prepare probe from ${this.#root.escape(sql)}`, timeout: 2000 })
-      if (!sql.includes('?')) await user.query({ sql: 'execute probe', timeout: 2000 })
+      if (isRun && !sql.includes('?')) await user.query({ sql: 'execute probe', timeout: 2000 })
       return { errno: 0, message: '', isDenied: false, isConclusive: true }
     } catch (error) {
       const { errno = -1, message } = error as { errno?: number; message: string }
@@ -177,7 +213,9 @@ export class Prober {
     if (key === this.#grants) return
     await this.#root.query(`revoke all privileges, grant option from ${this.#account}`)
     // Without any privilege in it the database itself could not be used.
-    await this.#root.query(`grant create temporary tables on \`${this.#database}\`.* to ${this.#account}`)
+    await this.#root.query(
+      `grant create temporary tables, lock tables on \`${this.#database}\`.* to ${this.#account}`,
+    )
     this.#grantsFailed = 0
     for (const grant of grants) {
       await this.#root.query(`grant ${grant} to ${this.#account}`).catch(() => {
@@ -194,12 +232,15 @@ export class Prober {
         const kind = access.action === 'call' ? 'procedure' : 'function'
         grants.push(`execute on ${kind} \`${access.schema}\`.\`${access.name}\``)
       } else if (access.kind === 'sequence') {
-        grants.push(`select, insert on \`${access.schema}\`.\`${access.name}\``)
+        const words = SEQUENCE_PRIVILEGES[access.action]
+        grants.push(`${words} on \`${access.schema}\`.\`${access.name}\``)
+      } else if (access.kind === 'schema') {
+        grants.push(`${access.action} on \`${access.name}\`.*`)
       } else if (access.kind === 'relation') {
         const on = `on \`${access.schema}\`.\`${access.name.replaceAll('`', '``')}\``
         // A privilege of its own in the server; the proxy counts it as part of reading.
         if (access.action === 'select') grants.push(`show view ${on}`)
-        const word = access.action === 'truncate' ? 'drop' : access.action
+        const word = RELATION_PRIVILEGES[access.action] ?? access.action
         if (access.columns === undefined) grants.push(`${word} ${on}`)
         else {
           const known = catalog.relations.get(access.name)?.columns ?? []

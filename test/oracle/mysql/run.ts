@@ -21,7 +21,8 @@ const { values, positionals } = parseArgs({
     user: { type: 'string', default: 'root' },
     password: { type: 'string', default: '' },
     verbose: { type: 'boolean', default: false },
-    skip: { type: 'string', default: '0' },
+    pattern: { type: 'string', default: '.' },
+    name: { type: 'string', default: 'oracle' },
   },
 })
 const [folder = '.', filesMax = '1000000'] = positionals
@@ -33,7 +34,7 @@ const OUT_OF_BOUNDS =
   /\bdata\s+directory|outfile|\bengine\s*=\s*(?:federated|connect|spider|s3|mroonga)|mysql\./i
 
 const target = { host: values.host, port: Number(values.port), user: values.user, password: values.password }
-const prober = await Prober.open(target, 'oracle')
+const prober = await Prober.open(target, values.name)
 const reasons = new Map<string, number>()
 const why = new Map<string, number>()
 const misses: string[] = []
@@ -42,21 +43,19 @@ let accepted = 0
 let refusedValid = 0
 let total = 0
 let inconclusive = 0
-const from = Number(values.skip)
+const pattern = new RegExp(values.pattern)
 const files = readdirSync(folder)
-  .filter((name) => name.endsWith('.test'))
+  .filter((name) => name.endsWith('.test') && pattern.test(name))
   .sort()
-  .slice(from, from + Number(filesMax))
+  .slice(0, Number(filesMax))
 for (const file of files) {
   await prober.reset()
   let catalog = await prober.catalog()
   let analyser = new MysqlAnalyser(catalog)
   let isStale = false
   for (const statement of statementsOf(readFileSync(join(folder, file), 'latin1'))) {
-    if (DEFINITION.test(statement)) {
-      if (!OUT_OF_BOUNDS.test(statement)) isStale = (await prober.setUp(statement)) || isStale
-      continue
-    }
+    const isDefinition = DEFINITION.test(statement)
+    if (isDefinition && OUT_OF_BOUNDS.test(statement)) continue
     if (isStale) {
       catalog = await prober.catalog()
       analyser = new MysqlAnalyser(catalog)
@@ -71,11 +70,20 @@ for (const file of files) {
       if (values.verbose && analysis.outcome === 'not_understood')
         console.log(`REFUSED ${statement.slice(0, 300)}\n   ${analysis.why}`)
       refusedValid++
+      // What other statements refer to is made all the same.
+      if (isDefinition) isStale = (await prober.setUp(statement)) || isStale
       continue
     }
     if (analysis.action === 'prepare' || analysis.action === 'execute') continue
     compared++
-    const probe = await prober.probe(forward.toString('utf8'), analysis.accesses, catalog)
+    const probe = await prober.probe(
+      forward.toString('utf8'),
+      analysis.accesses,
+      catalog,
+      analysis.action !== 'lock',
+    )
+    if (analysis.action === 'ddl') isStale = true
+    if (isDefinition && probe.errno !== 0) await prober.setUp(statement)
     if (probe.errno === 0) accepted++
     if (probe.isDenied && !probe.isConclusive) inconclusive++
     else if (probe.isDenied) {
