@@ -362,16 +362,8 @@ function onConflict(walk: Walk, value: unknown, target: Target, level: Scope): v
   const { origin } = target
   if (origin.kind !== 'table') return
   walk.findings.touch('update', origin.relation)
-  // `excluded` is the row that could not be inserted: reading it reads nothing of the table.
-  const excluded: Item = {
-    ...target.item,
-    name: 'excluded',
-    schema: undefined,
-    columns: target.item.columns.map(({ name }) => ({ name, charges: [] })),
-    origin: undefined,
-    bases: [],
-    bare: false,
-  }
+  // The row that could not be inserted; the server asks for `select` on the columns of it that are read.
+  const excluded: Item = { ...target.item, name: 'excluded', schema: undefined, bare: false }
   const scope: Scope = { items: [target.item, excluded], ctes: level.ctes, parent: level.parent }
   writeColumns(walk, target, 'update', value['targetList'], scope)
   walkExpression(walk, value['whereClause'], scope)

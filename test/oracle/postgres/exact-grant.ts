@@ -40,14 +40,17 @@ export type Comparison =
   /** A privilege was missing on something that it names. */
   | { readonly kind: 'miss'; readonly message: string; readonly accesses: readonly Access[] }
 
+/** What reads a statement. */
+type Reader = Pick<PostgresAnalyser, 'read'>
+
 type ServerError = { readonly code?: string; readonly message: string; readonly where?: string }
 
 export class ExactGrantOracle {
   readonly #client: Client
-  readonly #analyser: PostgresAnalyser
+  readonly #analyser: Reader
   readonly #role: string
 
-  private constructor(client: Client, analyser: PostgresAnalyser, role: string) {
+  private constructor(client: Client, analyser: Reader, role: string) {
     this.#client = client
     this.#analyser = analyser
     this.#role = role
@@ -59,7 +62,7 @@ export class ExactGrantOracle {
    * @param client a superuser's
    * @param role a name that no role has
    */
-  static async prepare(client: Client, analyser: PostgresAnalyser, role: string): Promise<ExactGrantOracle> {
+  static async prepare(client: Client, analyser: Reader, role: string): Promise<ExactGrantOracle> {
     await client.query(`CREATE ROLE ${role}`)
     await client.query(`DO $$ DECLARE r record; BEGIN
       FOR r IN SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
@@ -74,6 +77,11 @@ export class ExactGrantOracle {
       END LOOP;
     END $$`)
     return new ExactGrantOracle(client, analyser, role)
+  }
+
+  /** The same database and role with another reader. */
+  readBy(analyser: Reader): ExactGrantOracle {
+    return new ExactGrantOracle(this.#client, analyser, this.#role)
   }
 
   async compare(statement: string): Promise<Comparison> {
@@ -177,7 +185,8 @@ export function isNamed(statement: string, name: string): boolean {
     .replace(/\$(\w*)\$[\s\S]*?\$\1\$/g, ' ')
     .replace(/'(?:[^']|'')*'/g, ' ')
     .toLowerCase()
-  return bare.includes(name.toLowerCase())
+  const word = name.toLowerCase().replace(/[^\w]/g, '\\$&')
+  return new RegExp(`(?<![\\w$])${word}(?![\\w$])`).test(bare)
 }
 
 function quote(name: string): string {
