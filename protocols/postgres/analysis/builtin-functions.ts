@@ -175,66 +175,64 @@ const NAMES: Readonly<Record<FunctionClass, string>> = {
     pg_ddl_command_send pg_dependencies_send pg_encoding_max_length pg_indexam_progress_phasename pg_lsn
     pg_lsn_cmp pg_lsn_eq pg_lsn_ge pg_lsn_gt pg_lsn_hash pg_lsn_hash_extended pg_lsn_larger pg_lsn_le
     pg_lsn_lt pg_lsn_mi pg_lsn_mii pg_lsn_ne pg_lsn_pli pg_lsn_send pg_lsn_smaller pg_mcv_list_send
-    pg_ndistinct_send pg_node_tree_send pg_size_bytes pg_size_pretty pg_typeof pg_wal_lsn_diff
-    phraseto_tsquery pi plainto_tsquery point point_above point_add point_below point_distance point_div
-    point_eq point_horiz point_left point_mul point_ne point_right point_send point_sub point_vert
-    poly_above poly_below poly_center poly_contain poly_contain_pt poly_contained poly_distance
-    poly_left poly_npoints poly_overabove poly_overbelow poly_overlap poly_overleft poly_overright
-    poly_right poly_same poly_send polygon popen position pow power pt_contained_circle
-    pt_contained_poly querytree quote_ident quote_literal quote_nullable radians radius random
-    random_normal range_adjacent range_adjacent_multirange range_after range_after_multirange range_agg
-    range_before range_before_multirange range_cmp range_contained_by range_contained_by_multirange
-    range_contains range_contains_elem range_contains_multirange range_eq range_ge range_gt
-    range_intersect range_intersect_agg range_intersect_agg_transfn range_le range_lt range_merge
-    range_minus range_ne range_overlaps range_overlaps_multirange range_overleft
-    range_overleft_multirange range_overright range_overright_multirange range_send range_union rank
-    record_eq record_ge record_gt record_image_eq record_image_ge record_image_gt record_image_le
-    record_image_lt record_image_ne record_larger record_le record_lt record_ne record_send
-    record_smaller regclasssend regcollationsend regconfigsend regdictionarysend regexp_count
-    regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array
-    regexp_split_to_table regexp_substr regnamespacesend regoperatorsend regopersend regproceduresend
-    regprocsend regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy
-    regr_syy regrolesend regtypesend repeat replace reverse right round row_number row_to_json rpad
-    rtrim scale set_bit set_byte set_masklen setweight sha224 sha256 sha384 sha512 sign similar_escape
-    similar_to_escape sin sind sinh slope spg_poly_quad_compress split_part sqrt starts_with stddev
-    stddev_pop stddev_samp string_agg string_to_array string_to_table strip strpos substr substring sum
-    tan tand tanh text text_ge text_gt text_larger text_le text_lt text_pattern_ge text_pattern_gt
-    text_pattern_le text_pattern_lt text_smaller textanycat textcat texteq texteqname textgename
-    textgtname texticlike texticnlike texticregexeq texticregexne textlen textlename textlike textltname
-    textne textnename textnlike textregexeq textregexne textsend tideq tidge tidgt tidlarger tidle tidlt
-    tidne tidsend tidsmaller time time_cmp time_eq time_ge time_gt time_hash time_hash_extended
-    time_larger time_le time_lt time_mi_interval time_mi_time time_ne time_pl_interval time_send
-    time_smaller timedate_pl timestamp timestamp_cmp timestamp_cmp_date timestamp_cmp_timestamptz
-    timestamp_eq timestamp_eq_date timestamp_eq_timestamptz timestamp_ge timestamp_ge_date
-    timestamp_ge_timestamptz timestamp_gt timestamp_gt_date timestamp_gt_timestamptz timestamp_hash
-    timestamp_hash_extended timestamp_larger timestamp_le timestamp_le_date timestamp_le_timestamptz
-    timestamp_lt timestamp_lt_date timestamp_lt_timestamptz timestamp_mi timestamp_mi_interval
-    timestamp_ne timestamp_ne_date timestamp_ne_timestamptz timestamp_pl_interval timestamp_send
-    timestamp_smaller timestamptypmodin timestamptz timestamptz_cmp timestamptz_cmp_date
-    timestamptz_cmp_timestamp timestamptz_eq timestamptz_eq_date timestamptz_eq_timestamp timestamptz_ge
-    timestamptz_ge_date timestamptz_ge_timestamp timestamptz_gt timestamptz_gt_date
-    timestamptz_gt_timestamp timestamptz_hash timestamptz_hash_extended timestamptz_larger
-    timestamptz_le timestamptz_le_date timestamptz_le_timestamp timestamptz_lt timestamptz_lt_date
-    timestamptz_lt_timestamp timestamptz_mi timestamptz_mi_interval timestamptz_ne timestamptz_ne_date
-    timestamptz_ne_timestamp timestamptz_pl_interval timestamptz_send timestamptz_smaller
-    timestamptztypmodin timetypmodin timetz timetz_cmp timetz_eq timetz_ge timetz_gt timetz_hash
-    timetz_hash_extended timetz_larger timetz_le timetz_lt timetz_mi_interval timetz_ne
-    timetz_pl_interval timetz_send timetz_smaller timetzdate_pl timetztypmodin timezone to_ascii to_bin
-    to_char to_date to_hex to_json to_jsonb to_number to_oct to_timestamp to_tsquery to_tsvector
-    translate trim_array trim_scale trunc ts_debug ts_delete ts_filter ts_headline ts_lexize ts_match_qv
-    ts_match_tq ts_match_tt ts_match_vq ts_parse ts_rank ts_rank_cd ts_token_type tsmultirange
-    tsq_mcontained tsq_mcontains tsquery_and tsquery_cmp tsquery_eq tsquery_ge tsquery_gt tsquery_le
-    tsquery_lt tsquery_ne tsquery_not tsquery_or tsquery_phrase tsquerysend tsrange tsrange_subdiff
-    tstzmultirange tstzrange tstzrange_subdiff tsvector_cmp tsvector_concat tsvector_eq tsvector_ge
-    tsvector_gt tsvector_le tsvector_lt tsvector_ne tsvector_to_array tsvectorsend unicode_assigned
-    unistr unknownsend unnest upper upper_inc upper_inf uuid_cmp uuid_eq uuid_extract_timestamp
-    uuid_extract_version uuid_ge uuid_gt uuid_hash uuid_hash_extended uuid_le uuid_lt uuid_ne uuid_send
-    uuidv4 uuidv7 var_pop var_samp varbit varbit_send varbitcmp varbiteq varbitge varbitgt varbitle
-    varbitlt varbitne varbittypmodin varchar varcharsend varchartypmodin variance void_send
-    websearch_to_tsquery width width_bucket xid xid8_larger xid8_smaller xid8cmp xid8eq xid8ge xid8gt
-    xid8le xid8lt xid8ne xid8send xideq xideqint4 xidneq xidneqint4 xidsend xml xml_is_well_formed
-    xml_is_well_formed_content xml_is_well_formed_document xml_send xmlagg xmlcomment xmlconcat2
-    xmlexists xmltext xmlvalidate xpath xpath_exists
+    pg_ndistinct_send pg_node_tree_send pg_size_bytes pg_size_pretty pg_wal_lsn_diff phraseto_tsquery pi
+    plainto_tsquery point point_above point_add point_below point_distance point_div point_eq
+    point_horiz point_left point_mul point_ne point_right point_send point_sub point_vert poly_above
+    poly_below poly_center poly_contain poly_contain_pt poly_contained poly_distance poly_left
+    poly_npoints poly_overabove poly_overbelow poly_overlap poly_overleft poly_overright poly_right
+    poly_same poly_send polygon popen position pow power pt_contained_circle pt_contained_poly querytree
+    quote_ident quote_literal quote_nullable radians radius random random_normal range_adjacent
+    range_adjacent_multirange range_after range_after_multirange range_agg range_before
+    range_before_multirange range_cmp range_contained_by range_contained_by_multirange range_contains
+    range_contains_elem range_contains_multirange range_eq range_ge range_gt range_intersect
+    range_intersect_agg range_intersect_agg_transfn range_le range_lt range_merge range_minus range_ne
+    range_overlaps range_overlaps_multirange range_overleft range_overleft_multirange range_overright
+    range_overright_multirange range_send range_union rank record_eq record_ge record_gt record_image_eq
+    record_image_ge record_image_gt record_image_le record_image_lt record_image_ne record_larger
+    record_le record_lt record_ne record_send record_smaller regexp_count regexp_instr regexp_like
+    regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr
+    regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat
+    replace reverse right round row_number row_to_json rpad rtrim scale set_bit set_byte set_masklen
+    setweight sha224 sha256 sha384 sha512 sign similar_escape similar_to_escape sin sind sinh slope
+    spg_poly_quad_compress split_part sqrt starts_with stddev stddev_pop stddev_samp string_agg
+    string_to_array string_to_table strip strpos substr substring sum tan tand tanh text text_ge text_gt
+    text_larger text_le text_lt text_pattern_ge text_pattern_gt text_pattern_le text_pattern_lt
+    text_smaller textanycat textcat texteq texteqname textgename textgtname texticlike texticnlike
+    texticregexeq texticregexne textlen textlename textlike textltname textne textnename textnlike
+    textregexeq textregexne textsend tideq tidge tidgt tidlarger tidle tidlt tidne tidsend tidsmaller
+    time time_cmp time_eq time_ge time_gt time_hash time_hash_extended time_larger time_le time_lt
+    time_mi_interval time_mi_time time_ne time_pl_interval time_send time_smaller timedate_pl timestamp
+    timestamp_cmp timestamp_cmp_date timestamp_cmp_timestamptz timestamp_eq timestamp_eq_date
+    timestamp_eq_timestamptz timestamp_ge timestamp_ge_date timestamp_ge_timestamptz timestamp_gt
+    timestamp_gt_date timestamp_gt_timestamptz timestamp_hash timestamp_hash_extended timestamp_larger
+    timestamp_le timestamp_le_date timestamp_le_timestamptz timestamp_lt timestamp_lt_date
+    timestamp_lt_timestamptz timestamp_mi timestamp_mi_interval timestamp_ne timestamp_ne_date
+    timestamp_ne_timestamptz timestamp_pl_interval timestamp_send timestamp_smaller timestamptypmodin
+    timestamptz timestamptz_cmp timestamptz_cmp_date timestamptz_cmp_timestamp timestamptz_eq
+    timestamptz_eq_date timestamptz_eq_timestamp timestamptz_ge timestamptz_ge_date
+    timestamptz_ge_timestamp timestamptz_gt timestamptz_gt_date timestamptz_gt_timestamp
+    timestamptz_hash timestamptz_hash_extended timestamptz_larger timestamptz_le timestamptz_le_date
+    timestamptz_le_timestamp timestamptz_lt timestamptz_lt_date timestamptz_lt_timestamp timestamptz_mi
+    timestamptz_mi_interval timestamptz_ne timestamptz_ne_date timestamptz_ne_timestamp
+    timestamptz_pl_interval timestamptz_send timestamptz_smaller timestamptztypmodin timetypmodin timetz
+    timetz_cmp timetz_eq timetz_ge timetz_gt timetz_hash timetz_hash_extended timetz_larger timetz_le
+    timetz_lt timetz_mi_interval timetz_ne timetz_pl_interval timetz_send timetz_smaller timetzdate_pl
+    timetztypmodin timezone to_ascii to_bin to_char to_date to_hex to_json to_jsonb to_number to_oct
+    to_timestamp to_tsquery to_tsvector translate trim_array trim_scale trunc ts_debug ts_delete
+    ts_filter ts_headline ts_lexize ts_match_qv ts_match_tq ts_match_tt ts_match_vq ts_parse ts_rank
+    ts_rank_cd ts_token_type tsmultirange tsq_mcontained tsq_mcontains tsquery_and tsquery_cmp
+    tsquery_eq tsquery_ge tsquery_gt tsquery_le tsquery_lt tsquery_ne tsquery_not tsquery_or
+    tsquery_phrase tsquerysend tsrange tsrange_subdiff tstzmultirange tstzrange tstzrange_subdiff
+    tsvector_cmp tsvector_concat tsvector_eq tsvector_ge tsvector_gt tsvector_le tsvector_lt tsvector_ne
+    tsvector_to_array tsvectorsend unicode_assigned unistr unknownsend unnest upper upper_inc upper_inf
+    uuid_cmp uuid_eq uuid_extract_timestamp uuid_extract_version uuid_ge uuid_gt uuid_hash
+    uuid_hash_extended uuid_le uuid_lt uuid_ne uuid_send uuidv4 uuidv7 var_pop var_samp varbit
+    varbit_send varbitcmp varbiteq varbitge varbitgt varbitle varbitlt varbitne varbittypmodin varchar
+    varcharsend varchartypmodin variance void_send websearch_to_tsquery width width_bucket xid
+    xid8_larger xid8_smaller xid8cmp xid8eq xid8ge xid8gt xid8le xid8lt xid8ne xid8send xideq xideqint4
+    xidneq xidneqint4 xidsend xml xml_is_well_formed xml_is_well_formed_content
+    xml_is_well_formed_document xml_send xmlagg xmlcomment xmlconcat2 xmlexists xmltext xmlvalidate
+    xpath xpath_exists
   `,
   /** Reads the clock. */
   time: `
@@ -256,9 +254,12 @@ const NAMES: Readonly<Record<FunctionClass, string>> = {
   /** Asked by drivers when they connect: part of `metadata: driver`. */
   driver: `
     current_schemas format_type pg_char_to_encoding pg_encoding_to_char pg_get_keywords
-    pg_is_in_recovery version
+    pg_is_in_recovery pg_typeof regconfigsend regdictionarysend regtypesend version
   `,
-  /** Reads the catalog: names, definitions, keys, privileges. Part of `metadata: introspect`. */
+  /**
+   * Reads the catalog: names, definitions, keys, privileges, or takes a name and looks it up. Part of
+   * `metadata: introspect`.
+   */
   catalog: `
     aclcontains acldefault aclexplode col_description has_any_column_privilege has_column_privilege
     has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege
@@ -280,9 +281,10 @@ const NAMES: Readonly<Record<FunctionClass, string>> = {
     pg_postmaster_start_time pg_relation_is_publishable pg_relation_is_updatable pg_sequence_parameters
     pg_statistics_obj_is_visible pg_table_is_visible pg_timezone_abbrevs pg_timezone_names
     pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible
-    pg_type_is_visible regclass row_security_active shobj_description to_regclass to_regcollation
-    to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole to_regtype
-    to_regtypemod
+    pg_type_is_visible regclass regclasssend regcollationsend regnamespacesend regoperatorsend
+    regopersend regproceduresend regprocsend regrolesend row_security_active shobj_description
+    to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure
+    to_regrole to_regtype to_regtypemod
   `,
   /** Reads or changes a setting by name: judged by the lists of settings, and only with a literal name. */
   setting: `
