@@ -51,18 +51,16 @@ export class RedisAnalyser implements Analyser {
     return named.subs.size === 0 ? named.row : subcommand(named, args)
   }
 
-  /** Never throws. The analysis keeps no reference to the bytes of `args`. */
-  read(args: Args): Analysis {
+  /**
+   * Never throws. The analysis keeps no reference to the bytes of `args`.
+   * @param command what `commandOf(args)` gives, where the caller has asked already
+   */
+  read(args: Args, command: CommandRow | undefined = this.commandOf(args)): Analysis {
     if (args.count === 0) return notUnderstood('unknown', 'an empty command')
-    const named = findName(args.buffer, args.start(0), args.end(0))
-    if (named === undefined) return unknownCommand(args)
-    const command = named.subs.size === 0 ? named.row : subcommand(named, args)
-    if (command === undefined) return unknownSubcommand(named, args)
+    if (command === undefined) return unknown(args)
     if (!hasArity(command, args.count)) return wrongArity(command)
     const refused = this.catalog.refused.get(command.name)
-    if (refused === ABSENT) {
-      return command.name.includes('|') ? unknownSubcommand(named, args) : unknownCommand(args)
-    }
+    if (refused === ABSENT) return unknown(args)
     if (refused !== undefined) return notUnderstood(command.action, refused)
     return this.#decide(command, args)
   }
@@ -201,6 +199,12 @@ function noKeys(command: CommandRow): Analysis {
 function wrongArity(command: CommandRow): Analysis {
   const message = `wrong number of arguments for '${command.name}' command`
   return notUnderstood(command.action, message, { code: 'ERR', message })
+}
+
+/** A command, or a subcommand, that is not there. */
+function unknown(args: Args): Analysis {
+  const named = findName(args.buffer, args.start(0), args.end(0))
+  return named === undefined || named.subs.size === 0 ? unknownCommand(args) : unknownSubcommand(named, args)
 }
 
 /** The server's own sentence: drivers look for it to fall back on an older command. */

@@ -152,8 +152,8 @@ export class RedisSession implements Session {
     this.#flow = 'relay'
     this.#command = ''
     if (knowledge === undefined) return NOT_KNOWN
-    const analysis = knowledge.read(args)
     const command = knowledge.commandOf(args)
+    const analysis = knowledge.read(args, command)
     if (command === undefined) return analysis
     this.#command = command.name
     this.#flow = command.decision.is === 'answered' ? 'answer' : 'relay'
