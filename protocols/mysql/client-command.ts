@@ -102,18 +102,28 @@ export function readCommand(inbox: Inbox, context: CommandContext): Command | un
   }
 }
 
+/** @param error what the server would say of it; also why, where it is not the command itself that is refused */
 function refused(
   text: string,
   outcome: 'not_understood' | 'forbidden',
   error: MysqlError,
   answered = true,
 ): Command {
-  const analysis: Analysis = {
-    outcome,
-    action: 'command',
-    why: `${text} is not available through this proxy`,
-  }
+  const analysis: Analysis = { outcome, action: 'command', why: whyOf(text, error) }
   return { kind: 'refused', text, analysis, error, answered }
+}
+
+function whyOf(text: string, error: MysqlError): string {
+  switch (error) {
+    case UNKNOWN_STATEMENT:
+      return 'this session has no prepared statement of that number'
+    case MALFORMED_PACKET:
+      return `${text} has a layout that is not known`
+    case TOO_MANY_STATEMENTS:
+      return 'this session holds as many prepared statements as it may'
+    default:
+      return `${text} is not available through this proxy`
+  }
 }
 
 function refusedHop(text: string, hop: 'cross_run' | 'identity_switch', why: string): Command {
