@@ -409,7 +409,7 @@ export class PostgresSession implements Session {
     const prepared = this.#prepare(source)
     const analysis = this.#withNamed(prepared.reading(this.#reader))
     if (analysis === 'wait') return this.#stall()
-    this.#await({ as, size, name: source.name, source, prepared }, analysis)
+    this.#await(as, { size, name: source.name, source }, prepared, analysis)
     return false
   }
 
@@ -436,7 +436,7 @@ export class PostgresSession implements Session {
       )
     const analysis = this.#withNamed(prepared.reading(this.#reader))
     if (analysis === 'wait') return this.#stall()
-    this.#await({ as: 'execute', size, name, source: undefined, prepared }, analysis)
+    this.#await('execute', { size, name, source: undefined }, prepared, analysis)
     return false
   }
 
@@ -536,14 +536,17 @@ export class PostgresSession implements Session {
   }
 
   #await(
-    message: Pick<Pending, 'as' | 'size' | 'name' | 'source'> & { readonly prepared: Prepared },
+    as: 'query' | 'parse' | 'execute',
+    message: { readonly size: number; readonly name: string; readonly source: Source | undefined },
+    prepared: Prepared,
     analysis: Analysis,
   ): void {
+    const { size, name, source } = message
     this.#statementId += 1
     const id = this.#statementId
-    const text = message.prepared.record
-    const statement = message.as === 'parse' ? { id, text, analysis, prepares: true } : { id, text, analysis }
-    this.#pending = { ...message, missing: 0, reader: this.#reader, statement }
+    const text = prepared.record
+    const statement = as === 'parse' ? { id, text, analysis, prepares: true } : { id, text, analysis }
+    this.#pending = { as, size, missing: 0, name, source, prepared, reader: this.#reader, statement }
   }
 
   /** The catalog has changed while the statement waited. */
