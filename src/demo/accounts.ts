@@ -16,7 +16,7 @@ export type BackendAccount = { readonly user: string; readonly password: string;
 const USER = 'bulkhead'
 
 /** A seed file as text; `docker-compose.yml` mounts the same files. */
-export function seedText(name: 'shop.sql' | 'crm.sql' | 'carts.txt'): string {
+function seedText(name: 'shop.sql' | 'crm.sql' | 'carts.txt'): string {
   return readFileSync(new URL(`seed/${name}`, import.meta.url), 'utf8')
 }
 

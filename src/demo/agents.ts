@@ -1,5 +1,4 @@
 /** The scripted agents' side: the three drivers, as any program would use them, and what came back in one shape. */
-import { readFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { type Connection, createConnection } from 'mysql2/promise'
 import pg from 'pg'
@@ -134,11 +133,6 @@ export function outcomeOf(error: unknown): Outcome & { readonly ok: false } {
   // Redis begins an error with its code: `NOPERM this user has no permissions …`.
   const [, code = '', message = text] = /^([A-Z]{3,}) (.*)$/s.exec(text) ?? []
   return { ok: false, code, message, hint: undefined }
-}
-
-/** PEM of the certificate that `bulkhead init` made. */
-export function readCertificate(path: string): string {
-  return readFileSync(path, 'utf8')
 }
 
 function address(door: Door): {

@@ -7,11 +7,8 @@ import { spawn } from 'node:child_process'
 import { readdirSync, rmSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startMariadb } from '../../src/demo/servers/mariadb.ts'
-import { startPostgres } from '../../src/demo/servers/postgres.ts'
-import { startRedis } from '../../src/demo/servers/redis.ts'
-import { type DatabaseServer, ServerUnavailable, type StartOptions } from '../../src/demo/servers/server.ts'
-import { SERVER_VARIABLES, temporaryFolder } from './servers.ts'
+import { type DatabaseServer, ServerUnavailable } from '../../src/demo/servers/server.ts'
+import { SERVER_VARIABLES, STARTERS, temporaryFolder } from './servers.ts'
 
 /** The compiled `test/` folder. */
 const TESTS = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -57,12 +54,9 @@ function testFiles(): readonly string[] {
 async function startServers(): Promise<Record<string, string>> {
   const progress = (line: string): void => console.error(line)
   const environment: Record<string, string> = {}
-  const start = async (
-    kind: keyof typeof SERVER_VARIABLES,
-    starter: (options: StartOptions) => Promise<DatabaseServer>,
-  ): Promise<void> => {
+  const start = async (kind: keyof typeof SERVER_VARIABLES): Promise<void> => {
     try {
-      const server = await starter({ folder: join(folder, kind), progress })
+      const server = await STARTERS[kind]({ folder: join(folder, kind), progress })
       running.push(server)
       environment[SERVER_VARIABLES[kind]] = JSON.stringify(server)
     } catch (error) {
@@ -71,11 +65,7 @@ async function startServers(): Promise<Record<string, string>> {
       console.error(error.message)
     }
   }
-  await Promise.all([
-    start('postgres', startPostgres),
-    start('mariadb', startMariadb),
-    start('redis', startRedis),
-  ])
+  await Promise.all([start('postgres'), start('mariadb'), start('redis')])
   return environment
 }
 

@@ -1,6 +1,9 @@
 /**
  * Real servers for live tests. `npm test` starts one of each and names them in the environment; a test file run on
  * its own (`npm run test:one -- file`) starts a private one, which ends with the process.
+ *
+ * Two variables choose other servers than those of the machine: `BULKHEAD_TEST_POSTGRES_MAJOR=18`, and
+ * `BULKHEAD_TEST_REDIS_KIND=newest` or `=valkey`.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
@@ -10,7 +13,7 @@ import { createConnection } from 'mysql2/promise'
 import pg from 'pg'
 import { startMariadb } from '../../src/demo/servers/mariadb.ts'
 import { startPostgres } from '../../src/demo/servers/postgres.ts'
-import { startRedis } from '../../src/demo/servers/redis.ts'
+import { startNewestRedis, startRedis, startValkey } from '../../src/demo/servers/redis.ts'
 import type { DatabaseServer, StartOptions } from '../../src/demo/servers/server.ts'
 
 /** The environment variable of each shared server: the JSON of a `DatabaseServer`. */
@@ -20,7 +23,28 @@ export const SERVER_VARIABLES = {
   redis: 'BULKHEAD_TEST_REDIS',
 } as const
 
-const STARTERS = { postgres: startPostgres, mariadb: startMariadb, redis: startRedis }
+type Starter = (options: StartOptions) => Promise<DatabaseServer>
+
+const REDIS_STARTERS = new Map<string, Starter>([
+  ['', startRedis],
+  ['newest', startNewestRedis],
+  ['valkey', startValkey],
+])
+
+/** How a server of each kind is started, as the environment chooses. */
+export const STARTERS: Readonly<Record<keyof typeof SERVER_VARIABLES, Starter>> = {
+  postgres: (options) => {
+    const major = process.env['BULKHEAD_TEST_POSTGRES_MAJOR']
+    return startPostgres({ ...options, ...(major !== undefined && { major: Number(major) }) })
+  },
+  mariadb: startMariadb,
+  redis: (options) => {
+    const kind = process.env['BULKHEAD_TEST_REDIS_KIND'] ?? ''
+    const starter = REDIS_STARTERS.get(kind)
+    if (starter === undefined) throw new Error(`BULKHEAD_TEST_REDIS_KIND is newest or valkey, not ${kind}`)
+    return starter(options)
+  },
+}
 
 type SharedKind = keyof typeof SERVER_VARIABLES
 
@@ -43,7 +67,7 @@ export function redisServer(): Promise<DatabaseServer> {
 
 /** A Redis for this caller alone; a fraction of a second and a few megabytes. */
 export function ownRedisServer(options: Pick<StartOptions, 'settings'> = {}): Promise<DatabaseServer> {
-  return startRedis({ ...options, folder: temporaryFolder() })
+  return STARTERS.redis({ ...options, folder: temporaryFolder() })
 }
 
 /** A new folder for a server's data; the server removes it at its end. */
