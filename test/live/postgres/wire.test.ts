@@ -11,7 +11,7 @@ import { cancelRequest } from '../../../protocols/postgres/cancel.ts'
 import { startPostgres } from '../../../src/demo/servers/postgres.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { dialUpstream } from '../../../src/relay/upstream.ts'
-import { copyData, copyDone, extended, query, sync } from '../../protocols/postgres/messages.ts'
+import { copyData, copyDone, extended, query, serverText, sync } from '../../protocols/postgres/messages.ts'
 import { temporaryFolder } from '../../support/servers.ts'
 import { openWireProxy, type WireProxy } from './proxy.ts'
 import { RawClient } from './raw-client.ts'
@@ -202,14 +202,13 @@ describe('logging in to the server', () => {
   })
   after(() => server.stop())
 
-  const attempt = async (
-    user: string,
-    more: {
-      tls?: 'disable' | 'prefer' | 'require' | 'verify-full'
-      password?: string
-      database?: string
-    } = {},
-  ): Promise<string> => {
+  type Attempt = {
+    tls?: 'disable' | 'prefer' | 'require' | 'verify-full'
+    password?: string
+    database?: string
+  }
+
+  const dial = async (user: string, more: Attempt) => {
     const { tls = 'disable', password = 'pw', database = 'postgres' } = more
     const { port } = server
     const login = new PostgresBackendLogin({
@@ -233,8 +232,12 @@ describe('logging in to the server', () => {
       tls,
       ca: certificate,
     }
+    return { login, target, socket: await dialUpstream(target, login) }
+  }
+
+  const attempt = async (user: string, more: Attempt = {}): Promise<string> => {
     try {
-      const socket = await dialUpstream(target, login)
+      const { socket } = await dial(user, more)
       socket.destroy()
       return 'ready'
     } catch (error) {
@@ -242,6 +245,23 @@ describe('logging in to the server', () => {
       return `${fault}: ${message}`
     }
   }
+
+  test('a cancel request crosses TLS where the session does', async () => {
+    const { login, target, socket } = await dial('only_tls', { tls: 'require' })
+    const replies: Buffer[] = []
+    socket.on('data', (chunk) => replies.push(chunk))
+    socket.resume()
+    socket.write(query('select pg_sleep(20)'))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const cancel = login.cancel()
+    assert.ok(cancel)
+    const canceling = await dialUpstream(target, cancel)
+    canceling.destroy()
+    for (let round = 0; round < 100 && !Buffer.concat(replies).includes('57014'); round += 1)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.match(serverText(Buffer.concat(replies)), /E\(57014\)/)
+    socket.destroy()
+  })
 
   test('by SCRAM', async () => assert.equal(await attempt('by_scram'), 'ready'))
   test('by MD5', async () => assert.equal(await attempt('by_md5'), 'ready'))
