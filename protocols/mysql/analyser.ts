@@ -177,7 +177,8 @@ export class MysqlAnalyser implements Analyser {
       if (use.kind === 'prepare' || use.kind === 'immediate') {
         const inner = this.#readText(use.text, ignoreSpace, true)
         analysis = withAction(inner.analysis, action)
-        if (inner.forward !== undefined) edits = [literalEdit(use, inner.forward)]
+        // Quoted anew, so that the server decodes exactly the text that was analysed.
+        edits = [literalEdit(use, inner.forward?.toString('utf8') ?? use.text)]
         if (use.kind === 'prepare') uses = [{ kind: 'prepare', name: use.name, analysis: inner.analysis }]
       } else uses = [use]
     }
@@ -219,9 +220,9 @@ function withAction(analysis: Analysis, action: StatementAction): Analysis {
 }
 
 /** The literal of a PREPARE, so that the server reads the inner text that was analysed. */
-function literalEdit(use: Extract<PreparedUse, { start: number }>, forward: Buffer): Edit {
-  const text = forward.toString('utf8').replaceAll('\\', '\\\\').replaceAll("'", "''")
-  return { start: use.start, end: use.end, text: `'${text}'` }
+function literalEdit(use: Extract<PreparedUse, { start: number }>, inner: string): Edit {
+  const quoted = inner.replaceAll('\\', '\\\\').replaceAll("'", "''")
+  return { start: use.start, end: use.end, text: `'${quoted}'` }
 }
 
 /**

@@ -135,6 +135,16 @@ export const GLUED_FUNCTIONS: ReadonlySet<string> = new Set(
   `),
 )
 
+/**
+ * Names of the list above that some servers do not have (one of MySQL 9.7.4 and MariaDB 10.11.19 has not): there,
+ * the same call runs a stored function of that name, if one exists.
+ */
+export const VERSIONED_FUNCTIONS: ReadonlySet<string> = new Set(
+  words(`
+    
+  `),
+)
+
 /** Built-in functions that are called without parentheses too. */
 export const BARE_FUNCTIONS: ReadonlySet<string> = new Set(
   words(`CURRENT_DATE CURRENT_ROLE CURRENT_TIME CURRENT_TIMESTAMP CURRENT_USER LOCALTIME LOCALTIMESTAMP UTC_DATE

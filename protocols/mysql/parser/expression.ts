@@ -180,6 +180,7 @@ function readWord(reader: Reader, scope: Scope, upper: string): ExpressionShape 
       return OPAQUE
     case 'DEFAULT':
       cursor.advance()
+      scope.sawDefault = true
       // `DEFAULT(column)` gives what the table's definition says, and counts as a use of the column.
       if (cursor.isOperator('(')) readParenthesis(reader, scope)
       return OPAQUE

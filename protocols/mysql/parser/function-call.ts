@@ -1,5 +1,5 @@
 /** Calls: built-in functions by allow-list, stored functions by name, and the built-in ones with a grammar of their own. */
-import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS } from '../functions.ts'
+import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS, VERSIONED_FUNCTIONS } from '../functions.ts'
 import { asciiUpper } from '../lexer/lexer.ts'
 import type { Identifier } from './cursor.ts'
 import { baseTable, objectName, storedFunction } from './objects.ts'
@@ -56,7 +56,8 @@ export function readFunction(reader: Reader, scope: Scope, schema: Identifier | 
     const isPlain = token.kind === 'word' && (token.glued || !GLUED_FUNCTIONS.has(upper))
     if (!isBuiltIn && token.kind === 'word' && rules.reserved.has(upper))
       notUnderstood(`${upper} is no function`)
-    if (!isBuiltIn || !isPlain) storedFunction(reader, { schema, name })
+    const isShadowed = VERSIONED_FUNCTIONS.has(upper) && rules.catalog.functions.has(upper.toLowerCase())
+    if (!isBuiltIn || !isPlain || isShadowed) storedFunction(reader, { schema, name })
   }
   readArguments(reader, scope, upper === 'COUNT')
 }
@@ -98,6 +99,7 @@ export function readSpecialFunction(reader: Reader, scope: Scope, upper: string)
   const { cursor, rules } = reader
   if (!cursor.isOperatorAt(1, '(')) return readBare(reader, upper)
   if (!cursor.next.glued && GLUED_FUNCTIONS.has(upper)) return false
+  if (VERSIONED_FUNCTIONS.has(upper) && rules.catalog.functions.has(upper.toLowerCase())) return false
   const body = specialBody(upper)
   if (body === undefined) return false
   if (upper !== 'VALUES' && !isSequenceFunction(upper)) checkBuiltIn(reader, upper)

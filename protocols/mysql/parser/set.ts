@@ -2,6 +2,7 @@
  * SET: variables by allow-list of names and values, for this session only.
  * https://dev.mysql.com/doc/refman/8.4/en/set-variable.html https://mariadb.com/kb/en/set/
  */
+import { asciiLower } from '../naming.ts'
 import {
   areSqlModesAllowed,
   isUtf8,
@@ -94,8 +95,8 @@ function readAssignment(reader: Reader, edits: Edit[]): void {
   if (!cursor.isIdentifier) cursor.fail('a variable was expected')
   if (cursor.isOperatorAt(1, '.')) notUnderstood(`a variable of the structure \`${value}\``)
   const name = cursor.advance().value
-  // Names are ASCII here; what is not is in no list.
-  readVariableAssignment(reader, edits, name.toLowerCase())
+  // What is beyond ASCII is in no list.
+  readVariableAssignment(reader, edits, asciiLower(name))
 }
 
 function expectAssign(reader: Reader): void {

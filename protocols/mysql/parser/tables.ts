@@ -6,7 +6,7 @@ import { asciiLower } from '../naming.ts'
 import type { Outputs } from './common-tables.ts'
 import { aliasName, objectName, readTable } from './objects.ts'
 import { QUERY_TAIL_WORDS, QUERY_WORDS, type QueryPlace, type QueryResult, type Reader } from './reader.ts'
-import { forbidden } from './refusal.ts'
+import { forbidden, notUnderstood } from './refusal.ts'
 import type { Scope } from './scope.ts'
 import { readType } from './type.ts'
 
@@ -15,10 +15,18 @@ export function readTableReferences(reader: Reader, scope: Scope): void {
   reader.cursor.list(() => readJoins(reader, scope))
 }
 
+/** MAX_TABLES of the servers is 61: more cannot be joined, and would only cost time. */
+const SOURCES_MAX = 64
+
+function tooManyTables(): never {
+  return notUnderstood(`more than ${SOURCES_MAX} tables in one query block`)
+}
+
 function readJoins(reader: Reader, scope: Scope): void {
   reader.cursor.nested(() => {
     readFactor(reader, scope)
     continueJoins(reader, scope)
+    if (scope.sources.length > SOURCES_MAX) tooManyTables()
   })
 }
 
@@ -40,6 +48,7 @@ function continueJoins(reader: Reader, scope: Scope): void {
     } else {
       const isNatural = cursor.accept('NATURAL')
       if (!acceptJoin(reader, isNatural)) return
+      if (scope.sources.length > SOURCES_MAX) tooManyTables()
       readFactor(reader, scope)
       if (isNatural) {
         // A natural join of information_schema ended a server (MariaDB 10.11.19).

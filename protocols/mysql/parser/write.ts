@@ -61,7 +61,7 @@ export function readInsert(reader: Reader, isReplace: boolean): void {
   if (cursor.acceptAll('ON', 'DUPLICATE', 'KEY', 'UPDATE')) {
     needs.touch('update', table)
     scope.isWeak = true
-    readAssignments(reader, scope)
+    readUpserts(reader, scope, table)
     scope.isWeak = false
   }
   if (!rules.isMysql && cursor.accept('RETURNING')) readReturning(reader, scope)
@@ -124,6 +124,20 @@ function readRowAlias(reader: Reader, scope: Scope): void {
   const alias = reader.cursor.identifier('an alias')
   const columns = reader.cursor.isOperator('(') ? readColumnNames(reader) : undefined
   scope.sources.push({ alias: aliasName(reader, alias.name), relation: undefined, isAliased: true, columns })
+}
+
+/** ON DUPLICATE KEY UPDATE: the left sides are columns of the table itself. */
+function readUpserts(reader: Reader, scope: Scope, table: string): void {
+  const { cursor, needs } = reader
+  cursor.list(() => {
+    const column = readTargetColumn(reader)
+    needs.column('update', table, column)
+    if (!cursor.acceptOperator('=')) cursor.expectOperator(':=')
+    scope.sawDefault = false
+    reader.expression(reader, scope)
+    // For DEFAULT the server asks SELECT of the column that is written.
+    if (scope.sawDefault) needs.column('select', table, column)
+  })
 }
 
 /** `a = 1, t.b = a + 1`: the left sides are written, what the right sides name is read. */
