@@ -55,8 +55,7 @@ function useBareColumn(walk: Walk, node: Node, name: string, scope: Scope): void
     return
   }
   if (open) return
-  walk.findings.unknown(
-    `there is no column \`${name}\``,
+  walk.findings.unknown(`there is no column \`${name}\``, () =>
     errorAt(walk, node, '42703', `column "${name}" does not exist`),
   )
 }
@@ -113,8 +112,7 @@ function useQualifiedColumn(
   chargeWholeRow(walk, item)
   if (useNamedFunction(walk, { schema: undefined, name, args: [node], action: 'execute' })) return
   const shown = `${qualifier[qualifier.length - 1]}.${name}`
-  walk.findings.unknown(
-    `there is no column \`${shown}\``,
+  walk.findings.unknown(`there is no column \`${shown}\``, () =>
     errorAt(walk, node, '42703', `column ${shown} does not exist`),
   )
 }
@@ -158,8 +156,7 @@ export function itemOf(walk: Walk, node: Node, qualifier: readonly string[], sco
   if (qualifier.length > 2 && !isThisDatabase(walk, qualifier[0])) return undefined
   const item = findItem(scope, name, schema)
   if (item === undefined) {
-    walk.findings.unknown(
-      `\`${name}\` is not among the tables of the statement`,
+    walk.findings.unknown(`\`${name}\` is not among the tables of the statement`, () =>
       errorAt(walk, node, '42P01', `missing FROM-clause entry for table "${name}"`),
     )
   }

@@ -259,10 +259,10 @@ function dropRelation(walk: Walk, node: Node, words: readonly string[] | undefin
   if (node['missing_ok'] === true || !walk.catalog.complete) return
   if (walk.catalog.relations.has(keyOf(name.schema, name.name))) return
   const shown = words?.join('.') ?? name.name
-  walk.findings.unknown(`there is no table \`${shown}\``, {
+  walk.findings.unknown(`there is no table \`${shown}\``, () => ({
     code: '42P01',
     message: `table "${shown}" does not exist`,
-  })
+  }))
 }
 
 /** Dropping an index needs what creating one does: `index` on its table. */
@@ -272,10 +272,10 @@ function dropIndex(walk: Walk, node: Node, words: readonly string[] | undefined)
   const index = walk.catalog.relations.get(keyOf(name.schema, name.name))
   if (index?.indexOf !== undefined) walk.findings.touch('index', index.indexOf)
   else if (node['missing_ok'] !== true || index !== undefined || !walk.catalog.complete) {
-    walk.findings.unknown(`there is no index \`${name.name}\``, {
+    walk.findings.unknown(`there is no index \`${name.name}\``, () => ({
       code: '42704',
       message: `index "${name.name}" does not exist`,
-    })
+    }))
   }
 }
 

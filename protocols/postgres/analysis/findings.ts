@@ -63,8 +63,10 @@ export class Findings {
     this.add({ kind: 'metadata', level, name })
   }
 
-  unknown(why: string, nativeError?: NativeError): void {
-    this.#note({ outcome: 'unknown_object', why, ...(nativeError && { nativeError }) })
+  /** @param nativeError made only for the first trouble: finding a position costs the length of the text */
+  unknown(why: string, nativeError?: () => NativeError): void {
+    if (this.#trouble !== undefined) return
+    this.#note({ outcome: 'unknown_object', why, ...(nativeError && { nativeError: nativeError() }) })
   }
   misunderstand(why: string): void {
     this.#note({ outcome: 'not_understood', why })

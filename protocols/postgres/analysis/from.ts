@@ -16,6 +16,9 @@ import {
 import { useType } from './types.ts'
 import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordOf } from './walk.ts'
 
+/** Every name is looked for in every item: a bound on both keeps a long text from taking minutes. */
+const ITEMS_MAX = 250
+
 /** What a FROM item brings: items to name, and the columns it has for a join around it. */
 type Joined = {
   readonly items: readonly Item[]
@@ -27,7 +30,13 @@ type Joined = {
 /** Walks a FROM list. @param level the query level without its items */
 export function walkFrom(walk: Walk, list: unknown, level: Scope): readonly Item[] {
   const items: Item[] = []
-  for (const element of listOf(list)) items.push(...fromItem(walk, element, level, items).items)
+  for (const element of listOf(list)) {
+    items.push(...fromItem(walk, element, level, items).items)
+    if (items.length > ITEMS_MAX) {
+      walk.findings.misunderstand(`more than ${ITEMS_MAX} tables in one FROM`)
+      break
+    }
+  }
   return items
 }
 

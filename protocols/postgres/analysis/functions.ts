@@ -41,7 +41,9 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
   const name = parts[parts.length - 1] ?? ''
   const schema = parts.length > 1 ? parts[parts.length - 2] : undefined
   const args = listOf(call['args'])
-  const found = useNamedFunction(walk, { schema, name, args, action })
+  // The sorted arguments of an ordered-set aggregate are not among its arguments here.
+  const anyCount = call['agg_within_group'] === true
+  const found = useNamedFunction(walk, { schema, name, args, action, anyCount })
   if (found) return
   // A call by the name of a type is a cast.
   if (args.length === 1 && isTypeName(walk, schema, name)) {
@@ -63,8 +65,7 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
     return
   }
   const kind = action === 'call' ? 'procedure' : 'function'
-  walk.findings.unknown(
-    `there is no ${kind} \`${shown}\``,
+  walk.findings.unknown(`there is no ${kind} \`${shown}\``, () =>
     errorAt(walk, call, '42883', `${kind} ${shown}${args.length === 0 ? '()' : ''} does not exist`),
   )
 }
@@ -90,6 +91,8 @@ export type Call = {
   /** Wrapped expressions. */
   readonly args: readonly unknown[]
   readonly action: 'execute' | 'call'
+  /** True where the number of arguments is not that of `args`. */
+  readonly anyCount?: boolean
 }
 
 /** @returns false where there is no such function */
@@ -105,7 +108,8 @@ export function useNamedFunction(walk: Walk, call: Call): boolean {
     return true
   }
   const routine = catalog.routines.get(keyOf(schema ?? catalog.schema, name))
-  if (routine === undefined || !takes(routine, call.args.length)) return found
+  if (routine === undefined) return found
+  if (call.anyCount !== true && !takes(routine, call.args.length)) return found
   useRoutine(walk, routine, action)
   return true
 }
@@ -233,9 +237,12 @@ export function useOperator(walk: Walk, name: unknown): void {
   if (parts.length === 3 && !isThisDatabase(walk, parts[0])) return
   const operator = parts[parts.length - 1] ?? ''
   const schema = parts.length > 1 ? parts[parts.length - 2] : undefined
-  if (schema === 'pg_catalog') return
-  if (schema === undefined) {
-    for (const spelled of BETWEEN[operator] ?? [operator]) useUserOperator(walk, walk.catalog.schema, spelled)
+  if (schema === undefined || schema === 'pg_catalog') {
+    for (const spelled of BETWEEN[operator] ?? [operator]) {
+      // A superuser can put operators into pg_catalog as well.
+      useUserOperator(walk, 'pg_catalog', spelled)
+      if (schema === undefined) useUserOperator(walk, walk.catalog.schema, spelled)
+    }
     return
   }
   if (!useUserOperator(walk, schema, operator)) {

@@ -10,7 +10,11 @@ import type { Node } from './grammar.ts'
 import { useInto } from './into.ts'
 import { charge, findRelation, readRelation, relationItem } from './relations.ts'
 import { type Column, type Item, NO_RESULT, type Origin, type Result, type Scope } from './scope.ts'
+import { isSettingLookup, settingLookup } from './setting-lookup.ts'
 import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordOf } from './walk.ts'
+
+/** The server's own limit, MaxTupleAttributeNumber; a list of stars would make far more out of a short text. */
+const TARGETS_MAX = 1664
 
 const UNKNOWN_RESULT: Result = { columns: [], open: true, bases: [] }
 
@@ -68,8 +72,8 @@ function withClause(walk: Walk, value: unknown, level: Scope): Scope {
 
 function walkCte(walk: Walk, cte: Node, scope: Scope): Result {
   checkFields(walk.findings, 'CommonTableExpr', cte)
-  // A copy of the map: what is added later is not in view of this one.
-  const inner: Scope = { items: [], ctes: new Map(scope.ctes), parent: scope.parent }
+  // Without RECURSIVE, this one and those after it are not in the map yet.
+  const inner: Scope = { items: [], ctes: scope.ctes, parent: scope.parent }
   const result = walkQuery(walk, cte['ctequery'], { items: [], ctes: new Map(), parent: inner })
   const names = listOf(cte['aliascolnames']).map((name) => wordOf(name) ?? '')
   const columns = result.columns.map(
@@ -101,6 +105,7 @@ function walkSelect(walk: Walk, node: Node, outer: Scope): Result {
   const level = withClause(walk, node['withClause'], outer)
   if (node['larg'] !== undefined || node['rarg'] !== undefined) return walkSetOperation(walk, node, level)
   if (node['intoClause'] !== undefined) useInto(walk, node['intoClause'])
+  if (isSettingLookup(node)) return settingLookup(walk)
   const items = walkFrom(walk, node['fromClause'], level)
   const scope: Scope = { items, ctes: level.ctes, parent: level.parent }
   const result =
@@ -163,6 +168,10 @@ function walkTargets(walk: Walk, list: unknown, scope: Scope): Output {
     if (target === undefined) {
       walk.findings.misunderstand('a target list of an unknown shape')
       continue
+    }
+    if (columns.length > TARGETS_MAX) {
+      walk.findings.misunderstand(`a target list of more than ${TARGETS_MAX} columns`)
+      break
     }
     checkFields(walk.findings, 'ResTarget', target)
     const column = nodeOf(target['val'], 'ColumnRef')
@@ -312,10 +321,10 @@ function writeColumns(
     }
     checkFields(walk.findings, 'ResTarget', column)
     if (relation.columns !== undefined && !relation.columns.includes(name)) {
-      walk.findings.unknown(`there is no column \`${name}\` in \`${relation.name}\``, {
+      walk.findings.unknown(`there is no column \`${name}\` in \`${relation.name}\``, () => ({
         code: '42703',
         message: `column "${name}" of relation "${relation.name}" does not exist`,
-      })
+      }))
     }
     walk.findings.column(action, relation, name)
     useIndirection(walk, column['indirection'], scope)

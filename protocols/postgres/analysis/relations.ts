@@ -53,7 +53,7 @@ export function findRelation(walk: Walk, rangeVar: Node): Relation | undefined {
   }
   if (!catalog.complete) return { schema, name, kind: 'r', columns: undefined }
   const shown = written.schema === undefined ? name : `${schema}.${name}`
-  const native =
+  const native = () =>
     written.schema !== undefined && !catalog.schemas.has(schema)
       ? errorAt(walk, rangeVar, '3F000', `schema "${schema}" does not exist`)
       : errorAt(walk, rangeVar, '42P01', `relation "${shown}" does not exist`)

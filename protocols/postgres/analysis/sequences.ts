@@ -16,10 +16,10 @@ export function useSequence(walk: Walk, literal: string | undefined, action: 'us
   const relation = catalog.relations.get(keyOf(schema, name))
   if (catalog.complete && relation?.kind !== 'S') {
     const shown = parts.join('.')
-    findings.unknown(`there is no sequence \`${shown}\``, {
+    findings.unknown(`there is no sequence \`${shown}\``, () => ({
       code: '42P01',
       message: `relation "${shown}" does not exist`,
-    })
+    }))
     return
   }
   findings.add({ kind: 'sequence', action, schema, name })

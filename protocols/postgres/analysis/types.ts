@@ -53,8 +53,7 @@ export function useType(walk: Walk, typeName: Node): void {
   const schema = parts.length > 1 ? parts[parts.length - 2] : undefined
   if (!useNamedType(walk, schema, name)) {
     const shown = schema === undefined ? name : `${schema}.${name}`
-    walk.findings.unknown(
-      `there is no type \`${shown}\``,
+    walk.findings.unknown(`there is no type \`${shown}\``, () =>
       errorAt(walk, typeName, '42704', `type "${shown}" does not exist`),
     )
   }

@@ -178,6 +178,7 @@ export const INNOCENT: readonly string[] = [
   'show search_path',
   "select current_setting('server_version_num')",
   "select set_config('application_name', 'x', false)",
+  "select setting from pg_catalog.pg_settings where name = 'max_index_keys'",
   'listen jobs',
   'notify jobs',
   "notify jobs, 'x'",
