@@ -13,7 +13,7 @@ import { ProtocolError } from '../errors.ts'
 import { FieldReader } from '../fields.ts'
 import type { Inbox } from '../inbox.ts'
 import type { Outbox } from '../outbox.ts'
-import { BODY_BYTES_MAX, HEADER_BYTES, outOfOrder, packet } from './frames.ts'
+import { BODY_BYTES_MAX, bodyLength, HEADER_BYTES, outOfOrder, packet } from './frames.ts'
 import {
   readColumnCount,
   readEof,
@@ -143,10 +143,29 @@ export class ReplyReader {
    */
   read(inbox: Inbox, client: Outbox): boolean {
     while (this.#phase !== 'none') {
+      if (this.#phase === 'rows') this.#wholeRows(inbox)
       if (!this.#step(inbox, client)) break
     }
     this.#flush(inbox, client)
     return this.#phase === 'none'
+  }
+
+  /** Passes over the rows that have arrived whole; what is left is for {@link #step}. */
+  #wholeRows(inbox: Inbox): void {
+    if (!this.atBoundary) return
+    const { buffer, start, end } = inbox
+    let at = start + this.#scanned
+    while (end - at > HEADER_BYTES) {
+      const length = bodyLength(buffer, at)
+      const first = buffer[at + HEADER_BYTES] as number
+      // Anything that is not plainly a row in one packet, and in its turn.
+      if (length === 0 || length > end - at - HEADER_BYTES || length === BODY_BYTES_MAX || first >= END) break
+      if (buffer[at + 3] !== this.#sequence) break
+      this.#sequence = (this.#sequence + 1) & 0xff
+      this.rows += 1
+      at += HEADER_BYTES + length
+    }
+    this.#scanned = at - start
   }
 
   /** @returns false where more bytes are needed */
@@ -164,7 +183,7 @@ export class ReplyReader {
     }
     if (available < HEADER_BYTES) return false
     const at = inbox.start + this.#scanned
-    const length = inbox.buffer.readUIntLE(at, 3)
+    const length = bodyLength(inbox.buffer, at)
     const sequence = inbox.buffer.readUInt8(at + 3)
     if (sequence !== this.#sequence) throw outOfOrder('server', this.#sequence, sequence)
     if (this.#continues) {
