@@ -163,17 +163,16 @@ export class Replies {
     const statements = this.#statements
     switch (type) {
       case SERVER.commandComplete: {
-        const tag = body.toString('latin1', 0, Math.max(0, body.length - 1))
-        countRows(head, tag)
+        countRows(head, body)
         statements.copy = 'none'
-        statements.done(head, tag)
+        if (head.uses.length > 0) statements.done(head, body.toString('latin1', 0, body.length - 1))
         break
       }
       case SERVER.emptyQueryResponse:
         break
       case SERVER.portalSuspended:
         if (head.kind !== 'execute') throw unasked(type)
-        countRows(head, '')
+        countRows(head, NO_TAG)
         break
       case SERVER.copyInResponse:
       case SERVER.copyOutResponse:
@@ -212,7 +211,7 @@ export class Replies {
     const isOurs = denial !== undefined && marker !== undefined && body.includes(marker)
     head.bytes += size
     head.error = isOurs ? denialCode(denial) : code
-    countRows(head, '')
+    countRows(head, NO_TAG)
     this.#statements.copy = 'none'
     // After a failed simple Query, and after a failed Sync, ReadyForQuery follows at once; after any other message
     // the server waits for a Sync.
@@ -231,12 +230,23 @@ export class Replies {
   }
 }
 
-/** Counts the rows of the statement that has just ended: those that came, or those that its tag says it touched. */
-function countRows(head: Sent, tag: string): void {
-  const touched = Number(/ (\d+)$/.exec(tag)?.[1] ?? 0)
+/**
+ * Counts the rows of the statement that has just ended: those that came, or those that its tag says it touched
+ * (`INSERT 0 5`).
+ */
+function countRows(head: Sent, tag: Buffer): void {
+  let touched = 0
+  // From the end, before the NUL, to the space: a tag without a number at its end touched nothing.
+  for (let at = tag.length - 2, unit = 1; at > 0; at -= 1, unit *= 10) {
+    const digit = (tag[at] as number) - 0x30
+    if (digit < 0 || digit > 9) break
+    touched += digit * unit
+  }
   head.rows += Math.max(head.rowsOfCurrent, touched)
   head.rowsOfCurrent = 0
 }
+
+const NO_TAG = Buffer.alloc(0)
 
 function unasked(type: number): Error {
   return broken('server', `a message \`${typeName(type)}\` that answers nothing`)

@@ -4,7 +4,6 @@ import type { Inbox } from '../inbox.ts'
 import type { Live, Random } from '../login.ts'
 import { Outbox } from '../outbox.ts'
 import type { Completion, Denial, EndCause, Session, Statement } from '../session.ts'
-import type { NameUse, Reading } from './analyser.ts'
 import { broken, endResponse } from './errors.ts'
 import {
   CLIENT,
@@ -17,17 +16,11 @@ import {
   TERMINATE,
   typeName,
 } from './frames.ts'
+import { mayBeCopy, unknownName, withNamed } from './named.ts'
+import { nameKey, nameOfKey, Prepared, type Reader } from './prepared.ts'
+import { FUNCTION_CALL, MALFORMED, TOO_LONG, TOO_MANY_PREPARED } from './refusals.ts'
 import { Replies } from './replies.ts'
-import {
-  joined,
-  nameKey,
-  nameOfKey,
-  Prepared,
-  type Reader,
-  Statements,
-  sent,
-  unknownName,
-} from './statements.ts'
+import { Statements, sent } from './statements.ts'
 
 /**
  * A session after login. Query, Parse and Execute are statements and stop at `next()`; Bind and Describe may only
@@ -42,6 +35,8 @@ import {
  * doing. A refused Execute becomes a Parse too: its error has the same consequences, and being named it
  * leaves the unnamed statement alone. The scanner fails before a transaction's state is looked at, so that the
  * marker comes back even in an aborted transaction.
+ *
+ * The file is long because a session is one state machine: each message has its method, in the order of the switch.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  */
@@ -386,15 +381,8 @@ export class PostgresSession implements Session {
     if (reader.remaining < 2 || reader.uint16BE() * 4 !== reader.remaining)
       return this.#malformed('refused_message', size, text)
     const parameterTypes = reader.rest()
-    if (name !== '' && this.#statements.isFull) {
-      const why = 'too many prepared statements'
-      return this.#refuse('refused_message', size, 0, text.toString(), {
-        outcome: 'not_understood',
-        action: 'prepare',
-        why,
-        nativeError: { code: '54000', message: why },
-      })
-    }
+    if (name !== '' && this.#statements.isFull)
+      return this.#refuse('refused_message', size, 0, text.toString(), TOO_MANY_PREPARED)
     // Copies of what is kept for long: a view would keep the whole chunk that it came in.
     return name === ''
       ? this.#read('parse', size, { name, text, parameterTypes })
@@ -407,7 +395,7 @@ export class PostgresSession implements Session {
 
   #read(as: 'query' | 'parse', size: number, source: Source): boolean {
     const prepared = this.#prepare(source)
-    const analysis = this.#withNamed(prepared.reading(this.#reader))
+    const analysis = withNamed(prepared.reading(this.#reader), this.#statements, this.#reader)
     if (analysis === 'wait') return this.#stall()
     this.#await(as, { size, name: source.name, source }, prepared, analysis)
     return false
@@ -434,7 +422,7 @@ export class PostgresSession implements Session {
         `Execute ${nameOfKey(name)}`,
         unknownName('portal', nameOfKey(name)),
       )
-    const analysis = this.#withNamed(prepared.reading(this.#reader))
+    const analysis = withNamed(prepared.reading(this.#reader), this.#statements, this.#reader)
     if (analysis === 'wait') return this.#stall()
     this.#await('execute', { size, name, source: undefined }, prepared, analysis)
     return false
@@ -491,40 +479,20 @@ export class PostgresSession implements Session {
     if (this.#inbox.length < HEADER_BYTES + 4) return false
     const oid = this.#body(8).uint32BE()
     const here = Math.min(this.#inbox.length, 1 + length)
-    return this.#refuse('refused_query', here, 1 + length - here, `FunctionCall ${oid}`, {
-      outcome: 'forbidden',
-      action: 'call',
-      why: 'functions are called by SQL statements only',
-    })
+    return this.#refuse('refused_query', here, 1 + length - here, `FunctionCall ${oid}`, FUNCTION_CALL)
   }
 
   #tooLong(type: number, length: number): boolean {
     const here = HEADER_BYTES + EXCERPT_BYTES
     if (this.#inbox.length < here) return false
     const excerpt = this.#body(EXCERPT_BYTES + 4).rest()
-    const why = `the statement is longer than ${STATEMENT_BYTES_MAX} bytes`
-    return this.#refuse(
-      type === CLIENT.query ? 'refused_query' : 'refused_message',
-      here,
-      1 + length - here,
-      `${excerpt.toString().replaceAll('\0', ' ').trim()}…`,
-      {
-        outcome: 'not_understood',
-        action: 'unknown',
-        why,
-        nativeError: { code: '54000', message: why }, // program_limit_exceeded
-      },
-    )
+    const as = type === CLIENT.query ? 'refused_query' : 'refused_message'
+    const text = `${excerpt.toString().replaceAll('\0', ' ').trim()}…`
+    return this.#refuse(as, here, 1 + length - here, text, TOO_LONG)
   }
 
   #malformed(as: Pending['as'], size: number, text: Buffer): boolean {
-    const why = 'invalid message format'
-    return this.#refuse(as, size, 0, text.toString().replaceAll('\0', '\\0'), {
-      outcome: 'not_understood',
-      action: 'unknown',
-      why,
-      nativeError: { code: '08P01', message: why }, // protocol_violation
-    })
+    return this.#refuse(as, size, 0, text.toString().replaceAll('\0', '\\0'), MALFORMED)
   }
 
   #refuse(as: Pending['as'], size: number, missing: number, text: string, analysis: Analysis): boolean {
@@ -555,34 +523,8 @@ export class PostgresSession implements Session {
     pending.reader = reader
     if (pending.prepared === undefined) return
     if (pending.source !== undefined) pending.prepared = this.#prepare(pending.source)
-    const analysis = this.#withNamed(pending.prepared.reading(reader))
+    const analysis = withNamed(pending.prepared.reading(reader), this.#statements, reader)
     if (analysis !== 'wait') pending.statement = { ...pending.statement, analysis }
-  }
-
-  /** A statement together with those that it runs by name. */
-  #withNamed(reading: Reading): Analysis | 'wait' {
-    const { uses } = reading
-    let analysis = reading.analysis
-    for (let at = 0; at < uses.length; at += 1) {
-      const use = uses[at] as NameUse
-      if (use.kind !== 'execute' && use.kind !== 'fetch') continue
-      const made = madeBefore(uses, at, use)
-      if (made !== undefined) {
-        analysis = joined(analysis, made)
-        continue
-      }
-      const isStatement = use.kind === 'execute'
-      const found = isStatement
-        ? this.#statements.resolveStatement(nameKey(use.name))
-        : this.#statements.resolvePortal(nameKey(use.name))
-      if (found === 'wait') return 'wait'
-      const named =
-        found === 'unknown'
-          ? unknownName(isStatement ? 'statement' : 'cursor', use.name)
-          : runByName(found.reading(this.#reader))
-      analysis = joined(analysis, named)
-    }
-    return analysis
   }
 }
 
@@ -593,36 +535,6 @@ function nameOf(reader: FieldReader): string {
   const bytes = reader.untilNul()
   if (bytes.length > NAME_BYTES_MAX) throw broken('client', 'a name that is too long')
   return nameKey(bytes)
-}
-
-/** What an earlier statement of the same text makes under the name that this use runs. */
-function madeBefore(uses: readonly NameUse[], before: number, use: NameUse): Analysis | undefined {
-  const kind = use.kind === 'execute' ? 'prepare' : 'declare'
-  for (let at = before - 1; at >= 0; at -= 1) {
-    const earlier = uses[at] as NameUse
-    if (earlier.kind === kind && earlier.name === ('name' in use ? use.name : undefined))
-      return earlier.analysis
-  }
-  return undefined
-}
-
-/**
- * A statement that acts on names, or copies, may be prepared by a Parse and then run by EXECUTE; its command tag and its
- * copy messages would then answer another text than the one in flight. No driver does that.
- */
-function runByName(reading: Reading): Analysis {
-  const { uses, analysis } = reading
-  return uses.length > 0 || mayBeCopy(analysis) ? NOT_BY_NAME : analysis
-}
-
-const NOT_BY_NAME: Analysis = {
-  outcome: 'not_understood',
-  action: 'execute',
-  why: 'EXECUTE of a statement that itself copies, or prepares, runs or closes others',
-}
-
-function mayBeCopy(analysis: Analysis): boolean {
-  return analysis.outcome === 'accesses' && analysis.action === 'copy'
 }
 
 /** A Parse with another text. */
