@@ -45,13 +45,7 @@ function readTree(
   catalog: PostgresCatalog,
 ): Reading {
   const findings = new Findings()
-  const walk: Walk = {
-    catalog,
-    findings,
-    text,
-    expression: (value, scope) => walkExpression(walk, value, scope),
-    query: (value, scope) => walkQuery(walk, value, scope),
-  }
+  const walk = walkOver(text, catalog, findings)
   let action: StatementAction | undefined
   // What is sent where statements are replaced, and up to where of the text it reaches.
   const pieces: Buffer[] = []
@@ -87,6 +81,18 @@ function readTree(
     statementCount: statements.length,
     uses: findings.uses,
   }
+}
+
+function walkOver(text: Buffer, catalog: PostgresCatalog, findings: Findings): Walk {
+  const walk: Walk = {
+    catalog,
+    findings,
+    text,
+    expression: (value, scope) => walkExpression(walk, value, scope),
+    query: (value, scope) => walkQuery(walk, value, scope),
+    apart: (inner) => walkOver(text, catalog, inner),
+  }
+  return walk
 }
 
 function numberOf(value: unknown): number {

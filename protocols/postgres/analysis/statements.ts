@@ -232,7 +232,7 @@ function refuse(walk: Walk, type: string): StatementAction {
 /** Walks a statement on its own, for a name that will carry it. */
 function analyseInner(walk: Walk, value: unknown): Analysis {
   const findings = new Findings()
-  const action = walkStatement({ ...walk, findings }, value)
+  const action = walkStatement(walk.apart(findings), value)
   walk.findings.merge(findings)
   return findings.result(action)
 }

@@ -14,6 +14,8 @@ export type Walk = {
   readonly expression: (node: unknown, scope: Scope) => void
   /** Walks a wrapped SELECT, INSERT, UPDATE, DELETE or MERGE. */
   readonly query: (node: unknown, scope: Scope) => Result
+  /** The same walk with its findings kept apart: of a statement inside another, which a name will carry. */
+  readonly apart: (findings: Findings) => Walk
 }
 
 /** An error at a node, with its place counted in characters from 1 as the server counts. */
