@@ -9,6 +9,8 @@ import { objectionToChange, objectionToStatus, REPORT_STATEMENT, widenTracking }
 import type { ReplyReader } from './replies.ts'
 import { STATUS, type StateChange } from './status.ts'
 
+const NOTHING: readonly string[] = []
+
 export class PinnedState {
   readonly #analyser: MysqlAnalyser
   readonly #mariadb: boolean
@@ -55,16 +57,18 @@ export class PinnedState {
       // The server's global values hold now; they are judged once the session is pinned anew.
       this.#changes.length = 0
       this.#inDoubt = false
-      return []
+      return NOTHING
     }
+    // An error carries no status; the last one known may be from inside of a procedure.
+    const flagged = reply.error === undefined ? objectionToStatus(this.#status) : undefined
+    const isQuiet = flagged === undefined && this.#changes.length === 0 && !this.#inDoubt
+    if (isQuiet && !this.#mayGoUnreported(reply, answered?.command)) return NOTHING
     const owed: string[] = []
     const latest = new Map(this.#changes.map((change) => [keyOf(change), change]))
     this.#changes.length = 0
     const objections = [...latest.values()].map((change) =>
       objectionToChange(change, (name) => this.#analyser.useDatabase(name).outcome === 'accesses'),
     )
-    // An error carries no status; the last one known may be from inside of a procedure.
-    const flagged = reply.error === undefined ? objectionToStatus(this.#status) : undefined
     if (own) objections.push(flagged)
     else if (flagged !== undefined || this.#inDoubt || this.#mayGoUnreported(reply, answered?.command)) {
       owed.push(REPORT_STATEMENT)

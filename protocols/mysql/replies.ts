@@ -142,11 +142,15 @@ export class ReplyReader {
    * @returns true when the reply is complete; bytes after it stay in the inbox
    */
   read(inbox: Inbox, client: Outbox): boolean {
-    while (this.#phase !== 'none') {
-      if (this.#phase === 'rows') this.#wholeRows(inbox)
-      if (!this.#step(inbox, client)) break
+    try {
+      while (this.#phase !== 'none') {
+        if (this.#phase === 'rows') this.#wholeRows(inbox)
+        if (!this.#step(inbox, client)) break
+      }
+    } finally {
+      // Also where the reply breaks off: the error that the client then gets follows what was counted.
+      this.#flush(inbox, client)
     }
-    this.#flush(inbox, client)
     return this.#phase === 'none'
   }
 
@@ -201,8 +205,8 @@ export class ReplyReader {
     if (length > DECIDING_BYTES_MAX) throw new ProtocolError('mysql', 'server', 'an oversized reply packet')
     if (available < HEADER_BYTES + length) return false
     const body = inbox.buffer.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length)
-    this.#sequence = (this.#sequence + 1) & 0xff
     const shorter = this.#decide(first, body)
+    this.#sequence = (this.#sequence + 1) & 0xff
     if (shorter === undefined) {
       this.#scanned += HEADER_BYTES + length
     } else {

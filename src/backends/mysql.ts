@@ -82,23 +82,30 @@ class MysqlBackend implements Backend<MysqlAnalyser> {
   }
 
   async #connect(): Promise<void> {
+    let connection: Connection | undefined
     try {
-      const connection = await openConnection(this.#target)
+      connection = await this.#open()
       if (this.#closed) {
         connection.destroy()
         return
       }
-      connection.on('error', (error: Error) => this.#lost(connection, error.message))
-      connection.on('end', () => this.#lost(connection, 'the server closed the connection'))
       await this.#learn(connection)
       if (this.#closed) return
       this.#connection = connection
       this.#retryMs = RETRY_MS_MIN
       this.#schedule(POLL_MS_MIN, () => this.refresh())
     } catch (error) {
+      connection?.destroy()
       this.#notice({ level: 'error', message: `the catalog cannot be read: ${messageOf(error)}` })
       this.#retry()
     }
+  }
+
+  async #open(): Promise<Connection> {
+    const connection = await openConnection(this.#target)
+    connection.on('error', (error: Error) => this.#lost(connection, error.message))
+    connection.on('end', () => this.#lost(connection, 'the server closed the connection'))
+    return connection
   }
 
   #lost(connection: Connection, why: string): void {

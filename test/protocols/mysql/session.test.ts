@@ -520,6 +520,21 @@ describe('the pinned session', () => {
     })
   }
 
+  test('ends with an error in its place behind what the client has seen', () => {
+    const talk = openConversation()
+    talk.client(query('select f()'))
+    const bodies = split(result({ rows: [['1'], ['2']], status: 0x0a })).map(({ body }) => body)
+    assert.throws(() => talk.server(packets(1, ...bodies, ok({ variables: { sql_mode: 'ANSI_QUOTES' } }))))
+    talk.session.end({ kind: 'protocol_error', message: 'the pinned session changed' })
+    const seen = split(talk.toClient())
+    assert.deepEqual(
+      seen.map(({ sequence }) => sequence),
+      seen.map((_, index) => index + 1),
+    )
+    assert.equal(seen.length, bodies.length + 1)
+    assert.equal(seen.at(-1)?.body.readUInt16LE(1), 1152)
+  })
+
   test('ends at another default database', () => {
     const talk = openConversation()
     talk.client(query('select 1'))
