@@ -85,12 +85,11 @@ class MysqlBackend implements Backend<MysqlAnalyser> {
     let connection: Connection | undefined
     try {
       connection = await this.#open()
+      await this.#learn(connection)
       if (this.#closed) {
         connection.destroy()
         return
       }
-      await this.#learn(connection)
-      if (this.#closed) return
       this.#connection = connection
       this.#retryMs = RETRY_MS_MIN
       this.#schedule(POLL_MS_MIN, () => this.refresh())
