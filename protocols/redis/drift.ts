@@ -9,12 +9,14 @@ import { COMMANDS } from './commands/table.ts'
 
 /** One entry of `COMMAND`, flattened: `name`, or `container|subcommand`. */
 export type ServerCommand = {
+  /** The name under which a client reaches it. */
   readonly name: string
+  /** What the server itself calls it: another name where it was renamed. */
+  readonly calls: string
   readonly arity: number
   /** Without `@`. */
   readonly categories: readonly string[]
   readonly keys: readonly ServerKeySpec[]
-  readonly isContainer: boolean
 }
 
 /** A key specification as text: its flags, and where it begins and finds its keys: `i1/r(-1,1,0)`. */
@@ -23,19 +25,13 @@ export type ServerKeySpec = { readonly flags: readonly string[]; readonly place:
 /** Commands of the vetted table that must not be used on this server, with the reason. */
 export function compareWithServer(commands: readonly ServerCommand[]): {
   readonly refused: ReadonlyMap<string, string>
-  /** Names that the server has and the table does not; they are unknown to agents anyway. */
-  readonly unknown: readonly string[]
 } {
   const refused = new Map<string, string>()
-  const unknown: string[] = []
   const seen = new Set<string>()
   for (const command of commands) {
     seen.add(command.name)
     const row = COMMANDS.get(command.name)
-    if (row === undefined) {
-      if (!command.isContainer) unknown.push(command.name)
-      continue
-    }
+    if (row === undefined) continue
     const difference = differenceOf(row, command)
     if (difference !== undefined)
       refused.set(row.name, `\`${row.name}\` is not what was vetted: ${difference}`)
@@ -44,10 +40,11 @@ export function compareWithServer(commands: readonly ServerCommand[]): {
     // What is answered here needs no server: older ones do not have CLIENT SETINFO, which every driver sends.
     if (!seen.has(name) && decision.is !== 'answered') refused.set(name, ABSENT)
   }
-  return { refused, unknown }
+  return { refused }
 }
 
 function differenceOf(row: CommandRow, command: ServerCommand): string | undefined {
+  if (command.calls !== command.name) return `the server calls \`${command.calls}\` by that name`
   if (command.arity !== row.arity && !row.otherArities.includes(command.arity)) {
     return `its arity is ${command.arity}, not ${row.arity}`
   }

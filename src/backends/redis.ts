@@ -7,6 +7,7 @@ import type { Live } from '../../protocols/login.ts'
 import {
   ABSENT,
   compareWithServer,
+  NAMES,
   offlineCatalog,
   RedisAnalyser,
   type RedisCatalog,
@@ -20,6 +21,9 @@ const RETRY_MS_MAX = 15_000
 
 /** A server that does not answer this long is taken for gone. */
 const COMMAND_MS_MAX = 10_000
+
+/** Every name of the vetted table that may stand first in a command. */
+const ASKED: readonly string[] = [...NAMES.keys()]
 
 /** The catalog is read at most this often. */
 const REFRESH_MS_MIN = 1_000
@@ -86,7 +90,8 @@ class RedisBackend implements Backend<RedisAnalyser> {
   async #read(): Promise<void> {
     try {
       const info = String(await this.#client.call('INFO', 'server'))
-      const commands = await this.#client.call('COMMAND')
+      // By name and not as a list: the list of a server that renames commands shows their old names.
+      const commands = await this.#client.call('COMMAND', 'INFO', ...ASKED)
       const catalog = this.#catalogOf(info, commands)
       if (catalog === undefined) return
       this.#reachable = true
@@ -108,7 +113,7 @@ class RedisBackend implements Backend<RedisAnalyser> {
       return undefined
     }
     const valkey = field(info, 'valkey_version')
-    const { refused } = compareWithServer(serverCommands(commands))
+    const { refused } = compareWithServer(serverCommands(commands, ASKED))
     return {
       server: valkey === undefined ? 'redis' : 'valkey',
       version: valkey ?? field(info, 'redis_version') ?? 'unknown',
@@ -181,22 +186,27 @@ function isSame(a: RedisCatalog | undefined, b: RedisCatalog): boolean {
   return [...b.refused].every(([name, why]) => a.refused.get(name) === why)
 }
 
-/** The reply of COMMAND, in RESP2 or RESP3 form, as flat entries. @throws Error where it has another shape */
-export function serverCommands(reply: unknown): ServerCommand[] {
-  return list(reply).flatMap(flatten)
+/**
+ * The reply of COMMAND or COMMAND INFO, in RESP2 or RESP3 form, as flat entries.
+ * @param asked the names that were asked for, in order; without them each entry counts under its own
+ * @throws Error where the reply has another shape
+ */
+export function serverCommands(reply: unknown, asked?: readonly string[]): ServerCommand[] {
+  return list(reply).flatMap((entry, i) => (entry === null ? [] : flatten(entry, asked?.[i])))
 }
 
-function flatten(entry: unknown): ServerCommand[] {
-  const [name, arity, , , , , categories, , keys, subcommands] = list(entry)
+function flatten(entry: unknown, asked?: string): ServerCommand[] {
+  const [own, arity, , , , , categories, , keys, subcommands] = list(entry)
   const children = list(subcommands ?? [])
+  const calls = String(own).toLowerCase()
   const command: ServerCommand = {
-    name: String(name).toLowerCase(),
+    name: asked ?? calls,
+    calls,
     arity: Number(arity),
     categories: list(categories).map((category) => String(category).replace(/^@/, '')),
     keys: list(keys).map(keySpecOf),
-    isContainer: children.length > 0,
   }
-  return [command, ...children.flatMap(flatten)]
+  return [command, ...children.flatMap((child) => flatten(child))]
 }
 
 function keySpecOf(spec: unknown): ServerCommand['keys'][number] {

@@ -7,7 +7,7 @@
 import type { Access, ChannelUse, CommandAccess, KeyUse } from '../../protocols/access.ts'
 import { COMMANDS, NAMES } from '../../protocols/redis/index.ts'
 import { AllowLineError } from './allow-line-error.ts'
-import { compileGlob, type Glob, globCovers, literalPrefix } from './glob.ts'
+import { compileGlob, type Glob, globCovers, literalPrefix, matchGlob } from './glob.ts'
 
 /** A longer pattern is a mistake, and would make matching slow. */
 const PATTERN_CHARS_MAX = 512
@@ -264,6 +264,7 @@ class Selector {
   }
 
   #coversChannel(use: ChannelUse): boolean {
+    if (mayBeSentinel(use)) return false
     if (!this.#notifications && mayBeNotification(use)) return false
     // As on the server: a pattern to subscribe to must be granted letter for letter, or by all channels.
     return this.#line.channels.some(({ pattern, glob }) =>
@@ -279,6 +280,14 @@ function inCategory(access: CommandAccess, name: string, grants: boolean, catego
   const ofOthers =
     row?.otherCategories.some((categories) => categories.split(' ').includes(category)) === true
   return category === 'all' || ofOthers || row?.categories.has(category) === true
+}
+
+/**
+ * True for the channel on which Sentinels speak to each other through the server: its messages name other servers, and
+ * a false one moves their clients to another master. Not granted by any pattern.
+ */
+function mayBeSentinel(use: ChannelUse): boolean {
+  return use.pattern ? matchGlob(use.channel, '__sentinel__:hello') : use.channel.startsWith('__sentinel__')
 }
 
 /** True where messages on the channel may be keyspace notifications (`__keyspace@0__:…`, `__keyevent@0__:…`). */

@@ -262,6 +262,8 @@ export const HIDES: readonly Hiding[] = [
       'SUBSCRIBE __keyspace@0__:secret:string',
       'PSUBSCRIBE __key*__:*',
       'PSUBSCRIBE __keyevent@*__:*',
+      'PUBLISH __sentinel__:hello 10.0.0.7,26379,x,1,mymaster,10.0.0.7,6379,1',
+      'SUBSCRIBE __sentinel__:hello',
       'PUBSUB NUMSUB secret:c',
       'PUBSUB SHARDNUMSUB secret:c',
       'CLIENT TRACKING ON BCAST',
