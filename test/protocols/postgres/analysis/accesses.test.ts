@@ -267,7 +267,7 @@ test('a setting that already has its pinned value is set to that of the startup 
     ['set local search_path to public', ' SET LOCAL search_path TO DEFAULT'],
     [
       'select 1; set search_path = "$user", public ; select 2',
-      'select 1; SET search_path TO DEFAULT; select 2',
+      'select 1;  SET search_path TO DEFAULT; select 2',
     ],
     ['set statement_timeout = 1', undefined],
   ]
