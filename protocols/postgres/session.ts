@@ -41,9 +41,6 @@ import { Statements, sent } from './statements.ts'
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  */
 
-/** How many messages may wait for an answer. Behind them a Flush makes the server speak. */
-const IN_FLIGHT_MAX = 4096
-
 /** How much may wait inside while nothing can be judged, before the client is not read from any more. */
 const AHEAD_BYTES_MAX = 262_144
 
@@ -188,7 +185,9 @@ export class PostgresSession implements Session {
       case 'query': {
         this.#outbox.push(prepared.isRewritten ? frame(CLIENT.query, prepared.text, '\0') : bytes)
         const mayCopy = statementCount > 1 || mayBeCopy(analysis)
-        statements.push(sent('query', batch, { statementId, prepared, uses, mayCopy }))
+        // The text is kept only where it makes names.
+        const made = uses.length > 0 ? { prepared, uses } : {}
+        statements.push(sent('query', batch, { statementId, mayCopy, ...made }))
         return
       }
       case 'parse':
@@ -258,7 +257,8 @@ export class PostgresSession implements Session {
     }
     const statements = this.#statements
     if (statements.awaitsCopy && statements.copy !== 'in') return this.#stall()
-    if (statements.length >= IN_FLIGHT_MAX) {
+    if (statements.isAhead) {
+      // The server keeps short answers until it is told to flush them.
       if (!this.#flushed) this.#outbox.push(FLUSH)
       this.#flushed = true
       return this.#stall()

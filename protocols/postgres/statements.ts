@@ -82,12 +82,17 @@ export function sent(kind: SentKind, batch: number, more?: Partial<Sent>): Sent 
 /** What a name stands for once all that was sent is done. */
 export type Resolved = Prepared | 'unknown' | 'wait'
 
-/** Which prepared statements one session may hold; each keeps its text. */
-export const PREPARED_MAX = 10_000
-export const PREPARED_BYTES_MAX = 16 * 1_048_576
+/** How many messages may wait for an answer, and how much text they may keep meanwhile. */
+const IN_FLIGHT_MAX = 4096
+const IN_FLIGHT_TEXT_BYTES_MAX = 4 * 1_048_576
 
-/** Cursors and portals that one transaction may hold. */
-export const PORTALS_MAX = 10_000
+/** Which prepared statements one session may hold; each keeps its text. */
+const PREPARED_MAX = 10_000
+const PREPARED_BYTES_MAX = 16 * 1_048_576
+
+/** Cursors and portals that one session may hold; beyond that the oldest are forgotten, and so refused. */
+const PORTALS_MAX = 10_000
+const PORTAL_BYTES_MAX = 16 * 1_048_576
 
 type Portal = { readonly prepared: Prepared; readonly cursor: boolean }
 
@@ -98,6 +103,8 @@ export class Statements {
   readonly #prepared = new Map<string, Prepared>()
   #preparedBytes = 0
   readonly #portals = new Map<string, Portal>()
+  #portalBytes = 0
+  #textBytesInFlight = 0
   /** Entries in the queue that may define a statement other than the unnamed one of their batch. */
   #definitionsInFlight = 0
   readonly #completions: Completion[] = []
@@ -109,6 +116,11 @@ export class Statements {
   skippingFor: string | undefined
   /** Counts batches: a Sync or a simple Query ends one. */
   batch = 1
+
+  /** True while so much waits for an answer that nothing more should be sent. */
+  get isAhead(): boolean {
+    return this.length >= IN_FLIGHT_MAX || this.#textBytesInFlight >= IN_FLIGHT_TEXT_BYTES_MAX
+  }
 
   /** How many messages wait for an answer. */
   get length(): number {
@@ -122,6 +134,7 @@ export class Statements {
 
   push(entry: Sent): void {
     this.#queue.push(entry)
+    this.#textBytesInFlight += textBytes(entry)
     if (defines(entry)) this.#definitionsInFlight += 1
     if (entry.kind === 'sync' || entry.kind === 'query') this.batch += 1
   }
@@ -131,6 +144,7 @@ export class Statements {
     const entry = this.#queue[this.#first]
     if (entry === undefined) return
     this.#first += 1
+    this.#textBytesInFlight -= textBytes(entry)
     if (defines(entry)) this.#definitionsInFlight -= 1
     this.#complete(entry)
     if (this.#first === this.#queue.length) {
@@ -226,13 +240,13 @@ export class Statements {
   }
 
   closedPortal(name: string): void {
-    this.#portals.delete(name)
+    this.#close(name)
   }
 
   /** ReadyForQuery outside a transaction: portals are gone, cursors may have been declared WITH HOLD. */
   transactionEnded(): void {
     if (this.#portals.size === 0) return
-    for (const [name, portal] of this.#portals) if (!portal.cursor) this.#portals.delete(name)
+    for (const [name, portal] of this.#portals) if (!portal.cursor) this.#close(name)
   }
 
   /** CommandComplete: one statement of the entry is done, and its tag says which kind it was. */
@@ -262,11 +276,11 @@ export class Statements {
         return
       case 'discard_all':
         this.#forgetAll()
-        this.#portals.clear()
+        this.#closeAll()
         return
       case 'close_cursor':
-        if (use.name === undefined) this.#portals.clear()
-        else this.#portals.delete(nameKey(use.name))
+        if (use.name === undefined) this.#closeAll()
+        else this.#close(nameKey(use.name))
         return
       case 'execute':
       case 'fetch':
@@ -277,6 +291,8 @@ export class Statements {
 
   #keep(name: string, prepared: Prepared): void {
     this.#forget(name)
+    // SQL PREPARE comes here unasked; what is not kept is refused.
+    if (this.#prepared.size >= PREPARED_MAX || this.#preparedBytes >= PREPARED_BYTES_MAX) return
     this.#prepared.set(name, prepared)
     this.#preparedBytes += prepared.text.length
   }
@@ -297,9 +313,32 @@ export class Statements {
   }
 
   #open(name: string, portal: Portal): void {
-    // Beyond the bound a name is not kept, and so its use is refused.
-    if (this.#portals.size < PORTALS_MAX || this.#portals.has(name)) this.#portals.set(name, portal)
+    this.#close(name)
+    this.#portals.set(name, portal)
+    this.#portalBytes += portal.prepared.text.length
+    for (const oldest of this.#portals.keys()) {
+      if (this.#portals.size <= PORTALS_MAX && this.#portalBytes <= PORTAL_BYTES_MAX) return
+      this.#close(oldest)
+    }
   }
+
+  #close(name: string): void {
+    const known = this.#portals.get(name)
+    if (known === undefined) return
+    this.#portalBytes -= known.prepared.text.length
+    this.#portals.delete(name)
+  }
+
+  #closeAll(): void {
+    this.#portals.clear()
+    this.#portalBytes = 0
+  }
+}
+
+/** What an entry keeps alive until it is answered. Bind and Execute share what a Parse brought. */
+function textBytes(entry: Sent): number {
+  if (entry.kind !== 'parse' && entry.kind !== 'query') return 0
+  return entry.prepared === undefined ? 0 : entry.prepared.text.length
 }
 
 function defines(entry: Sent): boolean {

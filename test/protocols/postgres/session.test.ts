@@ -478,6 +478,28 @@ test('a pipeline of any length is bounded, and the server is made to speak', () 
   assert.equal(frames(fixture.toServer).filter(({ type }) => type === 'C').length, 8192)
 })
 
+test('texts that wait for their answers are bounded', () => {
+  const fixture = new Fixture()
+  const big = parse(`select ${'x'.repeat(1_000_000)}`)
+  fixture.client(...Array.from({ length: 10 }, () => big))
+  assert.equal(fixture.statements.length, 5)
+  fixture.server(server.parseComplete)
+  assert.equal(fixture.statements.length, 6)
+})
+
+test('the oldest of too many cursors is forgotten, and refused', () => {
+  const fixture = new Fixture()
+  for (let count = 0; count <= 10_000; count += 1) {
+    fixture.client(query(`declare c${count} cursor for select from t`))
+    fixture.server(server.complete('DECLARE CURSOR'), server.ready('T'))
+  }
+  fixture.client(query('fetch 1 from c1'))
+  assert.equal(fixture.statements.at(-1)?.analysis.outcome, 'accesses')
+  fixture.server(server.complete('FETCH 1'), server.ready('T'))
+  fixture.client(query('fetch 1 from c0'))
+  assert.equal(fixture.statements.at(-1)?.analysis.outcome, 'not_understood')
+})
+
 const brokenByClient: readonly (readonly [string, Buffer])[] = [
   ['an unknown type', Buffer.from('z\0\0\0\x04')],
   ['a type of the login', Buffer.from('p\0\0\0\x05\0')],
