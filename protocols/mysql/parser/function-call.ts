@@ -2,7 +2,7 @@
 import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS, VERSIONED_FUNCTIONS } from '../functions.ts'
 import { asciiUpper } from '../lexer/lexer.ts'
 import type { Identifier } from './cursor.ts'
-import { baseTable, objectName, storedFunction } from './objects.ts'
+import { baseTable, objectName, readTargetColumn, storedFunction } from './objects.ts'
 import type { Reader } from './reader.ts'
 import { forbidden, hop, notUnderstood } from './refusal.ts'
 import { isAscii, type Scope } from './scope.ts'
@@ -251,9 +251,13 @@ function readJsonValue(reader: Reader, scope: Scope): void {
   }
 }
 
-/** `VALUES(c)`, in ON DUPLICATE KEY UPDATE: the value that was to be inserted, not one that is stored. */
-function readValues(reader: Reader): void {
-  const { cursor } = reader
-  cursor.identifier('a column')
-  for (let parts = 1; parts < 3 && cursor.acceptOperator('.'); parts++) cursor.identifier('a column')
+/**
+ * `VALUES(c)`, in ON DUPLICATE KEY UPDATE: the value that was to be inserted, not one that is stored. The servers
+ * ask SELECT of the column all the same.
+ */
+function readValues(reader: Reader, scope: Scope): void {
+  let block: Scope | undefined = scope
+  while (block !== undefined && block.upsertTable === undefined) block = block.parent
+  if (block?.upsertTable === undefined) notUnderstood('VALUES of a column outside of an upsert')
+  reader.needs.column('select', block.upsertTable, readTargetColumn(reader))
 }

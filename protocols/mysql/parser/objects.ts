@@ -109,3 +109,11 @@ export function storedFunction(reader: Reader, written: ObjectName): void {
   }
   reader.needs.routine('execute', name)
 }
+
+/** The last part of `c`, `t.c` or `db.t.c`, folded: a column of a table that is known from elsewhere. */
+export function readTargetColumn(reader: Reader): string {
+  const { cursor, rules } = reader
+  let column = cursor.identifier('a column')
+  for (let parts = 1; parts < 3 && cursor.acceptOperator('.'); parts++) column = cursor.identifier('a column')
+  return rules.names.column(column.name, column.quoted)
+}

@@ -46,6 +46,8 @@ export class Scope {
   isWeak = false
   /** Set while reading a clause that sees the names of the select list. */
   seesOutputs = false
+  /** The table of an INSERT while its ON DUPLICATE KEY UPDATE is read. */
+  upsertTable: string | undefined
   /** Set by every DEFAULT that is read in it. */
   sawDefault = false
   /** True for the values of an INSERT: the server asks INSERT of the columns that they name. */

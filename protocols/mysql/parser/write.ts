@@ -7,7 +7,7 @@ import type { CommonTables } from './common-tables.ts'
 import { findCommonTable } from './common-tables.ts'
 import type { Identifier } from './cursor.ts'
 import { referQualified } from './expression.ts'
-import { aliasName, type ObjectName, objectName, ownName, writtenTable } from './objects.ts'
+import { aliasName, type ObjectName, objectName, ownName, readTargetColumn, writtenTable } from './objects.ts'
 import { isQueryAhead, readLimit, readOrder, readTopQuery } from './query.ts'
 import type { Reader } from './reader.ts'
 import { notUnderstood } from './refusal.ts'
@@ -61,6 +61,7 @@ export function readInsert(reader: Reader, isReplace: boolean): void {
   if (cursor.acceptAll('ON', 'DUPLICATE', 'KEY', 'UPDATE')) {
     needs.touch('update', table)
     scope.isWeak = true
+    scope.upsertTable = table
     readUpserts(reader, scope, table)
     scope.isWeak = false
   }
@@ -77,14 +78,6 @@ function readInsertSet(reader: Reader, scope: Scope, table: string): void {
   })
 }
 
-/** The last part of `c`, `t.c` or `db.t.c`, folded. */
-function readTargetColumn(reader: Reader): string {
-  const { cursor, rules } = reader
-  let column = cursor.identifier('a column')
-  for (let parts = 1; parts < 3 && cursor.acceptOperator('.'); parts++) column = cursor.identifier('a column')
-  return rules.names.column(column.name, column.quoted)
-}
-
 /** `(a, b)`; without it all columns are written. */
 function readInsertColumns(reader: Reader, table: string): void {
   const { cursor, needs } = reader
@@ -93,7 +86,12 @@ function readInsertColumns(reader: Reader, table: string): void {
     return
   }
   cursor.expectOperator('(')
-  if (cursor.acceptOperator(')')) return
+  if (cursor.acceptOperator(')')) {
+    // `() VALUES ()` takes the defaults; before anything else, an empty list is no list.
+    const isRow = cursor.isWord('VALUES') || cursor.isWord('VALUE')
+    if (!isRow || !cursor.isOperatorAt(1, '(') || !cursor.isOperatorAt(2, ')')) needs.whole('insert', table)
+    return
+  }
   cursor.list(() => needs.column('insert', table, readTargetColumn(reader)))
   cursor.expectOperator(')')
 }

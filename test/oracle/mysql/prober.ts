@@ -4,7 +4,7 @@
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise'
 import { createConnection } from 'mysql2/promise'
-import type { Access } from '../../../protocols/access.ts'
+import type { Access, RelationAccess } from '../../../protocols/access.ts'
 import {
   type MysqlCatalog,
   type MysqlRelation,
@@ -225,8 +225,32 @@ export class Prober {
     this.#grants = key
   }
 
+  /**
+   * In an upsert MariaDB checks every column that it meets for all privileges that the statement needs of some
+   * column (UPDATE of a column that is only inserted): what goes beyond the statement's own needs is given here.
+   */
+  #upsertQuirk(access: Access, accesses: readonly Access[], catalog: MysqlCatalog): string[] {
+    if (this.#flavour !== 'mariadb' || access.kind !== 'relation' || access.action !== 'insert') return []
+    const sameTable = accesses.filter(
+      (other): other is RelationAccess => other.kind === 'relation' && other.name === access.name,
+    )
+    if (!sameTable.some((other) => other.action === 'update')) return []
+    const columns = new Set(sameTable.flatMap((other) => other.columns ?? []))
+    const known = catalog.relations.get(access.name)?.columns ?? []
+    const quoted = known
+      .filter((column) => access.columns === undefined || columns.has(column.toLowerCase()))
+      .map((column) => `\`${column.replaceAll('`', '``')}\``)
+    if (quoted.length === 0) return []
+    const on = `on \`${access.schema}\`.\`${access.name.replaceAll('`', '``')}\``
+    const needed = new Set(sameTable.map(({ action }) => action))
+    return ['select', 'insert', 'update']
+      .filter((word) => needed.has(word as RelationAccess['action']))
+      .map((word) => `${word} (${quoted.join(', ')}) ${on}`)
+  }
+
   #grantsFor(accesses: readonly Access[], catalog: MysqlCatalog): string[] {
     const grants: string[] = []
+    for (const access of accesses) grants.push(...this.#upsertQuirk(access, accesses, catalog))
     for (const access of accesses) {
       if (access.kind === 'routine') {
         const kind = access.action === 'call' ? 'procedure' : 'function'
