@@ -19,9 +19,12 @@ export class ClientEntry {
   libVersion = ''
   /** RESP version of the replies that pass now. */
   version: 2 | 3
+  /** The version once the server has answered every HELLO that was sent: what our own answers are made in. */
+  asked: 2 | 3
 
   constructor(version: 2 | 3, name: string | undefined) {
     this.version = version
+    this.asked = version
     this.name = name ?? ''
   }
 }
@@ -37,20 +40,20 @@ const NAME_BYTES_MAX = 256
 export function answer(command: string, args: Args, client: ClientEntry, facts: ClientFacts): Buffer {
   switch (command) {
     case 'acl|whoami':
-      return text(facts.user, client.version, false)
+      return text(facts.user, client.asked, false)
     case 'client|getname':
-      if (client.name !== '') return text(client.name, client.version, false)
-      return client.version === 3 ? NULL_RESP3 : NULL_RESP2
+      if (client.name !== '') return text(client.name, client.asked, false)
+      return client.asked === 3 ? NULL_RESP3 : NULL_RESP2
     case 'client|id':
       return Buffer.from(`:${facts.connectionId}\r\n`)
     case 'client|info':
-      return text(clientInfo(client, facts), client.version, true)
+      return text(clientInfo(client, facts), client.asked, true)
     case 'client|setname':
       return setName(args, client)
     case 'client|setinfo':
       return setInfo(args, client)
     case 'info':
-      return text(serverInfo(facts), client.version, true)
+      return text(serverInfo(facts), client.asked, true)
     default:
       throw new Error(`\`${command}\` has no answer here`)
   }
@@ -92,7 +95,7 @@ function clientInfo(client: ClientEntry, facts: ClientFacts): string {
     'flags=N',
     `db=${facts.database}`,
     `user=${facts.user}`,
-    `resp=${client.version}`,
+    `resp=${client.asked}`,
     `lib-name=${client.libName}`,
     `lib-ver=${client.libVersion}`,
   ]

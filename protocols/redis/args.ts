@@ -1,3 +1,6 @@
+/** The places of a bigger command are given back when it is done. */
+const KEPT_ARGUMENTS_MAX = 4096
+
 /**
  * The arguments of one command as spans of the bytes received (`argv[0]` is the command's name). Nothing is copied
  * and no string is made until somebody asks for one.
@@ -17,6 +20,10 @@ export class Args {
 
   clear(): void {
     this.count = 0
+    if (this.#starts.length > KEPT_ARGUMENTS_MAX) {
+      this.#starts.length = 0
+      this.#ends.length = 0
+    }
   }
 
   /** Adds an argument by its offsets from `base`. */

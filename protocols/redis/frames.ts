@@ -202,7 +202,8 @@ export class RequestScanner {
     const line = found === -1 || found >= end ? -1 : found
     if ((line === -1 ? end : line) - start > INLINE_BYTES_MAX) fail('too big inline request')
     if (line === -1) {
-      this.#checkInline(start, end)
+      // A CR at the very end may be the line's.
+      this.#checkInline(start, buffer[end - 1] === CR ? end - 1 : end)
       return false
     }
     const stop = line > start && buffer[line - 1] === CR ? line - 1 : line
@@ -218,8 +219,6 @@ export class RequestScanner {
     const { buffer } = this.#inbox
     for (let at = from; at < to; at++) {
       const byte = buffer[at] ?? 0
-      const maybeEnd = byte === CR && at === to - 1
-      if (maybeEnd) continue
       if (byte < 0x20 || byte > 0x7e) fail('an inline command with bytes that are not printable')
       if (byte === 0x22 || byte === 0x27 || byte === 0x5c) fail('an inline command with quotes')
     }

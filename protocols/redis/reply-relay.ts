@@ -195,6 +195,8 @@ export class ReplyRelay {
     }
     if (first.kind === 'answer') return
     let bytes = this.#replyBytes
+    // What was made in the other version meanwhile is answered in it; drivers read both.
+    if (first.kind === 'hello' && this.#replyError !== undefined) this.#entry.asked = this.#entry.version
     if (first.kind === 'hello' && this.#replyError === undefined) {
       this.#entry.version = first.version
       this.#outbox.push(first.bytes)

@@ -270,7 +270,8 @@ export class RedisSession implements Session {
   #relayHello(statementId: number, args: Args): void {
     const hello = parseHello(args)
     if ('code' in hello) throw new Error('a HELLO that was not understood is relayed')
-    const version = hello.version ?? this.#entry.version
+    const version = hello.version ?? this.#entry.asked
+    this.#entry.asked = version
     if (hello.name !== undefined) this.#entry.name = hello.name
     const { server, serverVersion, connectionId } = this.#facts()
     const bytes = greeting({ server, version: serverVersion, proto: version, id: connectionId })

@@ -12,6 +12,9 @@ import {
 } from '../../../protocols/redis/frames.ts'
 import { cut, raw, words } from './wire.ts'
 
+/** The long form, by hand: `BULKHEAD_FUZZ_RUNS=1000000 npm run test:one -- test/protocols/redis/frames.test.ts`. */
+const FUZZ_RUNS = Number(process.env['BULKHEAD_FUZZ_RUNS'] ?? 2_000)
+
 /** Every command in the pieces, or the sentence of the error that ended the stream. */
 function scan(pieces: readonly Buffer[], limits: RequestLimits = LIMITS): (string[] | string)[] {
   const inbox = new Inbox()
@@ -69,6 +72,11 @@ const CASES: { when: string; bytes: string; gives: (string[] | string)[] }[] = [
     gives: ['an inline command with bytes that are not printable'],
   },
   { when: 'a tab inline', bytes: 'GET\ta|', gives: ['an inline command with bytes that are not printable'] },
+  {
+    when: 'two CRs at the end of a line',
+    bytes: 'GET \r|',
+    gives: ['an inline command with bytes that are not printable'],
+  },
   { when: 'an HTTP request', bytes: 'POST / HTTP/1.1|', gives: ['possible cross-protocol request'] },
   { when: 'an HTTP header', bytes: 'Host: localhost|', gives: ['possible cross-protocol request'] },
   { when: 'an endless line', bytes: 'a'.repeat(5000), gives: ['too big inline request'] },
@@ -143,6 +151,6 @@ test('random bytes give commands or a ProtocolError, however they are cut', () =
         assert.deepEqual(scan(cut(bytes, sizes)), scan([bytes]))
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: FUZZ_RUNS },
   )
 })

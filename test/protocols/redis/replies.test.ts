@@ -6,6 +6,9 @@ import { Inbox } from '../../../protocols/inbox.ts'
 import { ReplyScanner } from '../../../protocols/redis/replies.ts'
 import { cut, raw } from './wire.ts'
 
+/** The long form, by hand: `BULKHEAD_FUZZ_RUNS=1000000 npm run test:one -- test/protocols/redis/replies.test.ts`. */
+const FUZZ_RUNS = Number(process.env['BULKHEAD_FUZZ_RUNS'] ?? 2_000)
+
 /** Each reply whole, in the order found; an error's sentence at the end where there was one. */
 function scan(pieces: readonly Buffer[]): string[] {
   const inbox = new Inbox()
@@ -133,6 +136,6 @@ test('random bytes give replies or a ProtocolError, however they are cut', () =>
         assert.deepEqual(scan(cut(bytes, sizes)), scan([bytes]))
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: FUZZ_RUNS },
   )
 })

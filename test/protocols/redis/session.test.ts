@@ -165,10 +165,17 @@ describe('HELLO', () => {
       /^%7\|\$6\|server\|\$5\|redis\|.*\$2\|id\|:7\|.*\$7\|modules\|\*0\|\$2\|me\|$/,
     )
   })
-  test('an error leaves the version as it was', () => {
+  test('an answer of ours behind it is made in the version asked for', () => {
     const talk = new Conversation(2)
     talk.client('HELLO 3', 'CLIENT GETNAME')
-    assert.equal(talk.server('-NOPERM no|'), '-NOPERM no|$-1|')
+    assert.match(talk.server('%0|'), /\*0\|_\|$/)
+  })
+  test('an error leaves the version as it was', () => {
+    const talk = new Conversation(2)
+    talk.client('HELLO 3')
+    assert.equal(talk.server('-NOPERM no|'), '-NOPERM no|')
+    talk.client('CLIENT GETNAME')
+    assert.equal(talk.answers, '$-1|')
   })
   test('a version that does not exist is refused in the words of the server', () => {
     const talk = new Conversation()
