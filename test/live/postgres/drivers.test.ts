@@ -4,7 +4,11 @@ import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { connect as connectTls } from 'node:tls'
 import pg from 'pg'
+import { serialize } from 'pg-protocol'
+import { int32 } from '../../../protocols/postgres/frames.ts'
+import { serverText } from '../../protocols/postgres/messages.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
 import {
   connection,
@@ -254,5 +258,38 @@ describe('psql', () => {
     )
     assert.match(wrong, /FATAL: /)
     assert.equal(wrong.includes(String(server.port)), false)
+  })
+})
+
+describe('TLS from the first byte', () => {
+  const hello = (ALPNProtocols: string[]): Promise<string> =>
+    new Promise((resolve) => {
+      const { host, port } = proxy.address('shop')
+      const socket = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols })
+      const parameters = Buffer.from(`user\0r-1\0database\0${server.database}\0\0`)
+      socket.on('secureConnect', () =>
+        socket.write(Buffer.concat([int32(8 + parameters.length), int32(0x0003_0000), parameters])),
+      )
+      let said = Buffer.alloc(0)
+      socket.on('data', (chunk) => {
+        said = Buffer.concat([said, chunk])
+        const text = serverText(said)
+        if (text === 'R') socket.write(serialize.password(token))
+        if (text.endsWith('Z(I)')) {
+          socket.destroy()
+          resolve(text)
+        }
+      })
+      socket.on('error', (error) => resolve(error.message))
+      socket.on('close', () => resolve(`closed after: ${serverText(said)}`))
+    })
+
+  test('is taken with the ALPN protocol of PostgreSQL', async () => {
+    assert.match(await hello(['postgresql']), /^R R S .*K Z\(I\)$/)
+  })
+
+  test('is not taken with another, or with none', async () => {
+    assert.match(await hello(['h2']), /closed after: $|alert/)
+    assert.match(await hello([]), /closed after: $|alert/)
   })
 })
