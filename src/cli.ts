@@ -1,15 +1,12 @@
 #!/usr/bin/env node
 /** The command line; the only file that ends the process. */
+import './heap.ts'
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { check } from './commands/check.ts'
-import { checkConfig } from './commands/check-config.ts'
+import type { CheckOptions } from './commands/check.ts'
 import { CommandError, EXIT } from './commands/exit.ts'
-import { init } from './commands/init.ts'
-import { issue, TOKEN_FORMATS } from './commands/issue.ts'
-import { serve } from './commands/serve.ts'
+import type { IssueOptions } from './commands/issue.ts'
 import { ConfigError } from './config/config.ts'
-import { runDemo } from './demo/demo.ts'
 import { KeyError } from './grants/keys.ts'
 
 const CONFIG_DEFAULT = './bulkhead.yaml'
@@ -40,39 +37,59 @@ function program(): Command {
   const withConfig = (sub: Command): Command =>
     sub.option('-c, --config <file>', 'the configuration', CONFIG_DEFAULT)
 
+  // Each command loads what it needs when it is called, so that `serve` does not carry the others.
   withConfig(command('serve', 'run the proxy until SIGTERM or SIGINT'))
     .option('--validate', 'check the configuration, print it resolved, and end')
-    .action((options: { config: string; validate?: true }) =>
-      options.validate ? checkConfig({ config: options.config, json: false }) : serve(options),
-    )
+    .action(async (options: { config: string; validate?: true }) => {
+      if (options.validate) {
+        const { checkConfig } = await import('./commands/check-config.ts')
+        checkConfig({ config: options.config, json: false })
+      } else {
+        const { serve } = await import('./commands/serve.ts')
+        await serve(options)
+      }
+    })
 
   withConfig(command('check-config', 'check the configuration and print it resolved, with secrets redacted'))
     .option('--json', 'print JSON', false)
-    .action(checkConfig)
+    .action(async (options: { config: string; json: boolean }) => {
+      const { checkConfig } = await import('./commands/check-config.ts')
+      checkConfig(options)
+    })
 
   command('init', 'make an issuer key pair, a TLS certificate and a starter configuration')
     .option('--folder <folder>', 'where to write them', '.')
-    .action(init)
+    .action(async (options: { folder: string }) => {
+      const { init } = await import('./commands/init.ts')
+      await init(options)
+    })
 
   withConfig(command('issue', 'sign a token for one run, and print how to connect with it'))
     .requiredOption('--grant <name>', 'the grant, which names the system')
     .requiredOption('--run <id>', 'the run: 1 to 64 letters, digits, `_`, `.`, `:` or `-`')
     .option('--agent <name>', 'the agent that the run belongs to', 'agent')
     .option('--ttl <duration>', 'how long the token is good', '15m')
-    .option('--format <format>', `one of ${TOKEN_FORMATS.join(', ')}`, 'url')
+    .option('--format <format>', 'one of url, token, env, json', 'url')
     .option('--key <file>', 'the private key', './keys/issuer.jwk')
     .option('--json', 'the same as --format json')
-    .action(issue)
+    .action(async (options: IssueOptions) => {
+      const { issue } = await import('./commands/issue.ts')
+      await issue(options)
+    })
 
   withConfig(command('check', 'try a statement against a grant, without a server: exit 0 allow, 1 deny'))
     .argument('<statement>', 'an SQL statement, or a Redis command as typed in redis-cli')
     .requiredOption('--grant <name>', 'the grant')
     .option('--json', 'print JSON', false)
-    .action(check)
+    .action(async (statement: string, options: CheckOptions) => {
+      const { check } = await import('./commands/check.ts')
+      await check(statement, options)
+    })
 
-  command('demo', 'start three real databases and show a scripted agent meet its grants')
+  command('demo', 'start three real databases and show scripted agents meet their grants')
     .option('--once', 'end after the script; the exit code tells whether it went as expected', false)
     .action(async (options: { once: boolean }) => {
+      const { runDemo } = await import('./demo/demo.ts')
       process.exitCode = await runDemo(options)
     })
 

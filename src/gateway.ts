@@ -4,7 +4,7 @@ import { AuditLog } from './audit/log.ts'
 import type { Address, Config } from './config/config.ts'
 import { readIssuers } from './grants/keys.ts'
 import { Metrics } from './metrics.ts'
-import { PROTOCOLS } from './protocols.ts'
+import { loadProtocol } from './protocols.ts'
 import { Listener } from './relay/listener.ts'
 import { Runs } from './relay/runs.ts'
 import { type Shared, System } from './relay/system.ts'
@@ -50,20 +50,17 @@ export class Gateway {
     const audit = new AuditLog(config.auditFile)
     const metrics = new Metrics(() => audit)
     const shared: Shared = { config, issuers, audit, runs: new Runs(), now, notice: options.notice }
-    const systems = [...config.systems.values()].map((system) => {
-      const { protocol, open } = PROTOCOLS[system.protocol]
+    const systems: System[] = []
+    for (const system of config.systems.values()) {
+      const { protocol, open } = await loadProtocol(system.protocol)
       const backend =
         system.backend &&
         open(system.backend, ({ level, message }) =>
           options.notice(`${level}: system ${system.name}: ${message}`),
         )
-      return new System(system, {
-        protocol,
-        backend,
-        metrics: metrics.ofSystem(system.name, system.protocol),
-        shared,
-      })
-    })
+      const counters = metrics.ofSystem(system.name, system.protocol)
+      systems.push(new System(system, { protocol, backend, metrics: counters, shared }))
+    }
     return new Gateway(systems, shared, metrics)
   }
 

@@ -1,12 +1,6 @@
 /** The only list of the three protocols, each with the control connection to its backends. */
-import { mysql } from '../protocols/mysql/index.ts'
-import { postgres } from '../protocols/postgres/index.ts'
 import type { Analyser, Protocol, ProtocolName } from '../protocols/protocol.ts'
-import { redis } from '../protocols/redis/index.ts'
 import type { Backend, BackendNotice, BackendTarget, OpenBackend } from './backends/backend.ts'
-import { offlineMysqlAnalyser, openMysqlBackend } from './backends/mysql.ts'
-import { offlinePostgresAnalyser, openPostgresBackend } from './backends/postgres.ts'
-import { offlineRedisAnalyser, openRedisBackend } from './backends/redis.ts'
 
 /** A protocol and its backend, which agree on what knowledge is. */
 export type SystemParts = {
@@ -27,8 +21,23 @@ function pair<Knowledge extends Analyser>(
   return { protocol: protocol as unknown as Protocol<Analyser>, ...backend }
 }
 
-export const PROTOCOLS: Readonly<Record<ProtocolName, SystemParts>> = {
-  postgres: pair(postgres, { open: openPostgresBackend, offline: offlinePostgresAnalyser }),
-  mysql: pair(mysql, { open: openMysqlBackend, offline: offlineMysqlAnalyser }),
-  redis: pair(redis, { open: openRedisBackend, offline: offlineRedisAnalyser }),
+/** Loads a protocol when a system needs it: drivers and grammars that nobody uses take no memory. */
+export async function loadProtocol(name: ProtocolName): Promise<SystemParts> {
+  switch (name) {
+    case 'postgres': {
+      const { postgres } = await import('../protocols/postgres/index.ts')
+      const { offlinePostgresAnalyser, openPostgresBackend } = await import('./backends/postgres.ts')
+      return pair(postgres, { open: openPostgresBackend, offline: offlinePostgresAnalyser })
+    }
+    case 'mysql': {
+      const { mysql } = await import('../protocols/mysql/index.ts')
+      const { offlineMysqlAnalyser, openMysqlBackend } = await import('./backends/mysql.ts')
+      return pair(mysql, { open: openMysqlBackend, offline: offlineMysqlAnalyser })
+    }
+    case 'redis': {
+      const { redis } = await import('../protocols/redis/index.ts')
+      const { offlineRedisAnalyser, openRedisBackend } = await import('./backends/redis.ts')
+      return pair(redis, { open: openRedisBackend, offline: offlineRedisAnalyser })
+    }
+  }
 }

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/config',
     'src/backends',
     'src/metrics.ts',
+    'src/heap.ts',
     'node:*',
   ],
   'src/commands': ['protocols', 'src', 'jose', 'selfsigned', 'yaml', 'picocolors', 'node:*'],

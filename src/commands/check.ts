@@ -5,7 +5,7 @@ import { loadConfig } from '../config/load.ts'
 import type { Verdict } from '../policy/decide.ts'
 import { Judge } from '../policy/judge.ts'
 import { accessWords } from '../policy/words.ts'
-import { PROTOCOLS } from '../protocols.ts'
+import { loadProtocol } from '../protocols.ts'
 import { CommandError, EXIT } from './exit.ts'
 
 export type CheckOptions = { readonly config: string; readonly grant: string; readonly json: boolean }
@@ -24,7 +24,8 @@ export async function check(statement: string, options: CheckOptions): Promise<v
       `there is no grant \`${options.grant}\`; the configuration has ${[...config.grants.keys()].join(', ')}`,
     )
   }
-  const analyser = await PROTOCOLS[system.protocol].offline(system.backend)
+  const { offline } = await loadProtocol(system.protocol)
+  const analyser = await offline(system.backend)
   const analysis = analyser.analyse(statement)
   const { verdict, denial } = new Judge(grant, system, analyser.naming).judge(analysis)
   process.exitCode = verdict.allowed ? EXIT.ok : EXIT.denied

@@ -6,6 +6,7 @@ import type { EndCause, Session, Statement } from '../../protocols/session.ts'
 import { members } from '../audit/log.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
+import { countRelayed } from '../heap.ts'
 import { denied } from '../policy/decide.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
 import type { LiveSession } from './runs.ts'
@@ -152,8 +153,11 @@ export class Relay implements LiveSession {
       })
       return
     }
-    metrics.relayed('to_backend', write(this.#upstream, this.#session.takeForServer()))
-    metrics.relayed('to_client', write(this.#client, this.#session.takeForClient()))
+    const toBackend = write(this.#upstream, this.#session.takeForServer())
+    const toClient = write(this.#client, this.#session.takeForClient())
+    metrics.relayed('to_backend', toBackend)
+    metrics.relayed('to_client', toClient)
+    countRelayed(toBackend + toClient)
     if (this.#session.finished) this.#close()
     else this.#balance()
   }
