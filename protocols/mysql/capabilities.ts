@@ -60,7 +60,7 @@ const OFFERED =
   CLIENT.DEPRECATE_EOF
 
 /** What every backend connection has; a server without one of these cannot be watched and is not used. */
-export const BACKEND_REQUIRED =
+const BACKEND_REQUIRED =
   CLIENT.LONG_FLAG |
   CLIENT.CONNECT_WITH_DB |
   CLIENT.PROTOCOL_41 |

@@ -8,7 +8,6 @@ export { MysqlAnalyser } from './analyser.ts'
 export { ed25519Password } from './authentication.ts'
 export {
   type MysqlCatalog,
-  type MysqlFlavour,
   type MysqlRelation,
   offlineCatalog,
   pinnedSqlMode,
