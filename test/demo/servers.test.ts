@@ -108,9 +108,9 @@ test('the servers of a process that is killed end with it', async () => {
   child.kill('SIGKILL')
   await once(child, 'exit')
   const server = { port, host: '127.0.0.1' } as const
-  for (let tries = 0; tries < 100 && (await isListening(server)); tries++) await delay(50)
+  for (let tries = 0; tries < 400 && (await isListening(server)); tries++) await delay(50)
   assert.equal(await isListening(server), false, `process ${pid} still listens`)
-  for (let tries = 0; tries < 100 && existsSync(join(folder, 'server.log')); tries++) await delay(50)
+  for (let tries = 0; tries < 400 && existsSync(join(folder, 'server.log')); tries++) await delay(50)
   assert.equal(existsSync(join(folder, 'server.log')), false)
 })
 
