@@ -9,7 +9,7 @@ import { DENY_REASONS, type DenyReason } from '../protocols/session.ts'
 import { TOKEN_FAULTS, type TokenFault } from './grants/token.ts'
 
 /** Ways in which a backend can fail a session. */
-export const BACKEND_FAULTS = [
+const BACKEND_FAULTS = [
   'unreachable',
   'authentication',
   'tls',
@@ -21,7 +21,7 @@ export const BACKEND_FAULTS = [
 export type BackendFault = (typeof BACKEND_FAULTS)[number]
 
 /** Login faults that are not the token's. */
-export const LOGIN_FAULTS = [
+const LOGIN_FAULTS = [
   'wrong_database',
   'protocol_error',
   'backend_unavailable',

@@ -1,6 +1,5 @@
 /** What the audit log records. Field names are a contract: see docs/operating.md. */
 import type { Access } from '../../protocols/access.ts'
-import type { HopKind } from '../../protocols/analysis.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 
 export type AuditEvent =
@@ -35,13 +34,6 @@ export type AuditContext = {
 
 /** An access as recorded. */
 export type RecordedAccess = { readonly action: string; readonly resource: string }
-
-/** The fields of a hop: from which system, to what. */
-export type HopFields = {
-  readonly kind: HopKind
-  readonly from: string | undefined
-  readonly to: string | undefined
-}
 
 /** The access in two words that can be searched: `select` on `public.customers(email)`. */
 export function recordedAccess(access: Access): RecordedAccess {

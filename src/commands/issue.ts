@@ -7,8 +7,8 @@ import { duration } from '../config/schema.ts'
 import { RUN_ID, signToken } from '../grants/token.ts'
 import { CommandError } from './exit.ts'
 
-export const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
-export type TokenFormat = (typeof TOKEN_FORMATS)[number]
+const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
+type TokenFormat = (typeof TOKEN_FORMATS)[number]
 
 /** The issuer that `bulkhead init` makes. */
 const BUILT_IN_ISSUER = 'bulkhead'
@@ -93,7 +93,7 @@ function clientHost(host: string): string {
 }
 
 /** The connection URL of a run, as ordinary drivers take it. */
-export function connectionUrl(system: SystemConfig, run: string, token: string): string {
+function connectionUrl(system: SystemConfig, run: string, token: string): string {
   const scheme = system.protocol === 'redis' && system.tls !== undefined ? 'rediss' : system.protocol
   const database = encodeURIComponent(system.backend?.database ?? '')
   return `${scheme}://${encodeURIComponent(run)}:${token}@${clientHost(system.listen.host)}:${system.listen.port}/${database}`

@@ -33,7 +33,7 @@ export const duration = z.string().transform((text, context) => {
 })
 
 /** `host:port`, `[::1]:port`. Port 0 lets the system choose a free one. */
-export const address = z.string().transform((text, context) => {
+const address = z.string().transform((text, context) => {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
   const host = match?.[1] ?? match?.[2]

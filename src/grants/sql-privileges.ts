@@ -22,7 +22,7 @@ export type WrittenObject = {
   readonly name: WrittenName | undefined
 }
 
-export const OBJECT_KINDS = ['table', 'routine', 'sequence', 'type', 'schema', 'channel'] as const
+const OBJECT_KINDS = ['table', 'routine', 'sequence', 'type', 'schema', 'channel'] as const
 export type ObjectKind = (typeof OBJECT_KINDS)[number]
 
 export type Privilege = {

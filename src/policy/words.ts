@@ -61,7 +61,7 @@ function commandWords(access: CommandAccess): string {
 }
 
 /** Key bytes (latin1) as printable ASCII, cut to 64 characters. */
-export function printable(bytes: string): string {
+function printable(bytes: string): string {
   let text = ''
   for (let at = 0; at < bytes.length && at < 64; at += 1) {
     const code = bytes.charCodeAt(at)
