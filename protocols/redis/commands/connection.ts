@@ -1,5 +1,8 @@
 import { ANSWERED, absent, FREE, forbidden, hop, type Line } from './row.ts'
 
+/** Reading past the end of a command has been its bug more than once, and no driver of one server needs it. */
+const GETKEYS = forbidden("runs the server's reader of keys on any bytes")
+
 /** Connection, transactions and what a client asks about itself. */
 export const CONNECTION: readonly Line[] = [
   ['acl|cat', -2, '', 'slow', FREE],
@@ -87,8 +90,8 @@ export const CONNECTION: readonly Line[] = [
   ['command', -1, '', 'slow connection', FREE],
   ['command|count', 2, '', 'slow connection', FREE],
   ['command|docs', -2, '', 'slow connection', FREE],
-  ['command|getkeys', -3, '', 'slow connection', { decision: FREE, otherArities: [-4] }],
-  ['command|getkeysandflags', -3, '', 'slow connection', { decision: FREE, otherArities: [-4] }],
+  ['command|getkeys', -3, '', 'slow connection', { decision: GETKEYS, otherArities: [-4] }],
+  ['command|getkeysandflags', -3, '', 'slow connection', { decision: GETKEYS, otherArities: [-4] }],
   ['command|help', 2, '', 'slow connection', FREE],
   ['command|info', -2, '', 'slow connection', FREE],
   ['command|list', -2, '', 'slow connection', FREE],

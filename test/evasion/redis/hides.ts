@@ -450,6 +450,8 @@ export const HIDES: readonly Hiding[] = [
       'MEMORY STATS',
       'MEMORY DOCTOR',
       'MEMORY PURGE',
+      'COMMAND GETKEYS EVAL x 99999 a',
+      'COMMAND GETKEYSANDFLAGS MSET a b',
       'ACL LIST',
       'ACL USERS',
       'ACL GETUSER default',
