@@ -3,6 +3,7 @@
  * hides something is refused for the right reason, and every innocent one passes.
  */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { Client } from 'pg'
 import type { PostgresAnalyser } from '../../../protocols/postgres/analyser.ts'
@@ -75,6 +76,22 @@ for (const statement of INNOCENT_INTROSPECTION) {
     assert.equal(verdict.reason, 'not_granted')
   })
 }
+
+/** What drivers, ORMs and psql were recorded to ask of the catalog, with the metadata bundle that it is part of. */
+type Recorded = { readonly client: string; readonly metadata: 'driver' | 'introspect'; readonly sql: string }
+
+test('what drivers, ORMs and psql ask of the catalog passes in its metadata bundle', () => {
+  const file = readFileSync(new URL('./clients.jsonl', import.meta.url), 'utf8')
+  const recorded = file
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Recorded)
+  assert.ok(recorded.length > 100)
+  for (const { client, metadata, sql } of recorded) {
+    const verdict = verdictOn(sql, metadata)
+    assert.ok(verdict.allowed, `${client}: ${JSON.stringify(verdict)}: ${sql}`)
+  }
+})
 
 test('with `metadata: none` the catalog is closed and a statement without it is not', () => {
   assert.ok(!verdictOn('select typname from pg_type', 'none').allowed)
