@@ -144,6 +144,24 @@ describe('channels', () => {
       ['>', '>', '$', '>', '-', '$'],
     )
   })
+  test('shard channels and granted patterns work in both versions', async () => {
+    for (const version of [2, 3] as const) {
+      const client = await agent(version)
+      assert.match((await client.ask('SSUBSCRIBE open:s'))[0] ?? '', /ssubscribe/)
+      assert.match((await client.ask('PSUBSCRIBE open:*'))[0] ?? '', /psubscribe/)
+      await direct.call('SPUBLISH', 'open:s', 'one')
+      await direct.publish('open:c', 'two')
+      const [shard, pattern] = await client.read(2)
+      assert.match(shard ?? '', /smessage.*one/s)
+      assert.match(pattern ?? '', /pmessage.*two/s)
+      client.send(typed('SUNSUBSCRIBE'), typed('PUNSUBSCRIBE'), typed('GET secret:x'), typed('ECHO x'))
+      const [first, second, denial, echo] = await client.read(4)
+      assert.match(first ?? '', /sunsubscribe/)
+      assert.match(second ?? '', /punsubscribe/)
+      assert.match(denial ?? '', /^-NOPERM /)
+      assert.equal(echo, '$1\r\nx\r\n')
+    }
+  })
   test('keyspace notifications come only where they are granted by name', async () => {
     const client = await agent(3)
     assert.match((await client.ask('SUBSCRIBE __keyspace@0__:secret:x'))[0] ?? '', /^-NOPERM /)
@@ -152,6 +170,16 @@ describe('channels', () => {
     await direct.set('open:n', '1')
     assert.match((await client.read(1))[0] ?? '', /\$3\r\nset\r\n$/)
   })
+})
+
+test('a blocked client is told when its token expires, and its connection ends', async () => {
+  const client = await RawClient.open(proxy.address('here'))
+  clients.push(client)
+  const short = await proxy.token('open', 'r-42', { ttlMs: 1_500 })
+  assert.deepEqual(await client.ask(`AUTH r-42 ${short}`), ['+OK\r\n'])
+  assert.deepEqual(await client.ask('BLPOP open:never 0'), ['-NOAUTH the token of this run has expired\r\n'])
+  await client.read(1)
+  assert.equal(client.closed, true)
 })
 
 test('invalidations of keys that the client has read reach it', async () => {

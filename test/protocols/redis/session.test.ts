@@ -321,6 +321,17 @@ describe('the end', () => {
   })
 })
 
+test('a client that sends a hundred thousand commands ahead of their answers is to wait', () => {
+  const talk = new Conversation()
+  const some = Buffer.concat(new Array(1000).fill(command('GET a')))
+  for (let n = 0; n < 99; n++) talk.clientBytes(some)
+  assert.equal(talk.session.clientIsAhead, false)
+  talk.clientBytes(some)
+  assert.equal(talk.session.clientIsAhead, true)
+  talk.server('$-1|')
+  assert.equal(talk.session.clientIsAhead, false)
+})
+
 test('a statement that waits is analysed anew when the catalog changes', () => {
   const talk = new Conversation()
   talk.session.fromClient(command('GET a'))
