@@ -150,7 +150,7 @@ function chargeWholeRow(walk: Walk, item: Item): void {
 }
 
 /** The item that `t`, `schema.t` or `database.schema.t` means; where there is none, that is noted. */
-export function itemOf(walk: Walk, node: Node, qualifier: readonly string[], scope: Scope): Item | undefined {
+function itemOf(walk: Walk, node: Node, qualifier: readonly string[], scope: Scope): Item | undefined {
   const name = qualifier[qualifier.length - 1] ?? ''
   const schema = qualifier.length > 1 ? qualifier[qualifier.length - 2] : undefined
   if (qualifier.length > 2 && !isThisDatabase(walk, qualifier[0])) return undefined

@@ -46,6 +46,9 @@ export type Result = {
 
 export const NO_RESULT: Result = { columns: [], open: false, bases: [] }
 
+/** Of a query whose columns are not worked out. */
+export const UNKNOWN_RESULT: Result = { columns: [], open: true, bases: [] }
+
 /** One query level. */
 export type Scope = {
   readonly items: readonly Item[]

@@ -29,7 +29,7 @@ export function useSequence(walk: Walk, literal: string | undefined, action: 'us
  * Reads a name as `stringToQualifiedNameList` in src/backend/utils/adt/regproc.c does: parts between dots, folded
  * unless quoted. `undefined`: not such a name, or an oid in digits.
  */
-export function parseQualifiedName(text: string): readonly string[] | undefined {
+function parseQualifiedName(text: string): readonly string[] | undefined {
   const part =
     /[ \t\n\r\f\v]*(?:"((?:[^"]|"")*)"|([A-Za-z_\u0080-\u{10ffff}][\w$\u0080-\u{10ffff}]*))[ \t\n\r\f\v]*/uy
   const parts: string[] = []

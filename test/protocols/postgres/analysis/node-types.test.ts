@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
 import { MODELS } from '../../../../protocols/postgres/analysis/fields.ts'
-import { REFUSED_STATEMENTS } from '../../../../protocols/postgres/analysis/statements.ts'
+import { REFUSED_STATEMENTS } from '../../../../protocols/postgres/analysis/refused-statements.ts'
 import { GRAMMAR_MAJORS } from '../../../../src/backends/postgres-grammar.ts'
 
 /** Node types that only later stages of the server make; the raw parser never does. */
