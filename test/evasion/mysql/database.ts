@@ -13,7 +13,7 @@ export const SCHEMA: readonly string[] = [
   'create view secret_view as select * from secret',
   'create view order_totals as select id, total from orders',
   'create function leak() returns varchar(40) reads sql data return (select v from secret limit 1)',
-  'create function count(a int) returns varchar(40) reads sql data return (select v from secret limit 1)',
+  'create function `count`(a int) returns varchar(40) reads sql data return (select v from secret limit 1)',
   'create function next_no() returns int no sql return 7',
   'create procedure erase() delete from secret',
   "insert into customers (name, email, city, ssn) values ('ann', 'a@x', 'rome', '111'), ('bob', 'b@x', 'oslo', '222')",
