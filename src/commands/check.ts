@@ -27,12 +27,11 @@ export async function check(statement: string, options: CheckOptions): Promise<v
   const { offline } = await loadProtocol(system.protocol)
   const analyser = await offline(system.backend)
   const analysis = analyser.analyse(statement)
-  const { verdict, denial } = new Judge(grant, system, analyser.naming).judge(analysis)
+  const judge = new Judge(grant, system, analyser.naming)
+  const { verdict } = judge.judge(analysis)
   process.exitCode = verdict.allowed ? EXIT.ok : EXIT.denied
   process.stdout.write(
-    options.json
-      ? `${JSON.stringify(asJson(analysis, verdict, grant.allow))}\n`
-      : asText(analysis, verdict, { allow: grant.allow, message: denial?.message, hint: denial?.hint }),
+    options.json ? `${JSON.stringify(asJson(analysis, verdict, grant.allow))}\n` : asText(analysis, judge),
   )
 }
 
@@ -52,26 +51,20 @@ function asJson(analysis: Analysis, verdict: Verdict, allow: readonly string[]):
   }
 }
 
-function asText(
-  analysis: Analysis,
-  verdict: Verdict,
-  words: {
-    readonly allow: readonly string[]
-    readonly message: string | undefined
-    readonly hint: string | undefined
-  },
-): string {
+function asText(analysis: Analysis, judge: Judge): string {
+  const { verdict, denial } = judge.judge(analysis)
   const lines = [verdict.allowed ? pc.green('ALLOW') : pc.red(`DENY  ${verdict.reason}`)]
   const accesses = 'accesses' in analysis ? analysis.accesses : []
   if (accesses.length === 0 && verdict.allowed) lines.push('  reaches nothing that needs a grant')
   for (const access of accesses) {
-    const missing = !verdict.allowed && verdict.missing.includes(access)
-    lines.push(`  ${missing ? pc.red('missing') : pc.green('covered')}  ${accessWords(access)}`)
+    const alone = judge.judge({ outcome: 'accesses', action: analysis.action, accesses: [access] })
+    const word = alone.verdict.allowed ? pc.green('covered') : pc.red('missing')
+    lines.push(`  ${word}  ${accessWords(access)}`)
   }
   if (verdict.allowed) {
-    for (const index of verdict.rules) lines.push(pc.dim(`  by       ${words.allow[index]}`))
+    for (const index of verdict.rules) lines.push(pc.dim(`  by       ${judge.grant.allow[index]}`))
   }
-  if (words.message !== undefined) lines.push(`  ${words.message}`)
-  if (words.hint !== undefined) lines.push(pc.dim(`  ${words.hint}`))
+  if (denial !== undefined) lines.push(`  ${denial.message}`)
+  if (denial?.hint !== undefined) lines.push(pc.dim(`  ${denial.hint}`))
   return `${lines.join('\n')}\n`
 }

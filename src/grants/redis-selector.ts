@@ -208,11 +208,6 @@ export function compileRedisGrant(lines: readonly SelectorLine[]): {
   }
 }
 
-/** True where the line covers the whole command. */
-export function coversCommand(line: SelectorLine, access: CommandAccess): boolean {
-  return new Selector(line).covers(access)
-}
-
 /** One line, compiled: remembers which commands it allows, because there are few and they recur. */
 class Selector {
   readonly #line: SelectorLine

@@ -21,10 +21,11 @@ export type Denied = {
   readonly reason: DenyReason
   /** What could not be followed, or is refused whatever the grant. */
   readonly why: string | undefined
-  /** What of the accesses no allow line covers; of a relation, only the columns that are not. */
+  /**
+   * What of the accesses no allow line covers: of a relation that is granted in part, only the other columns; of one
+   * that is not granted at all, the relation without its columns, whose names are not for this run to learn.
+   */
   readonly missing: readonly Access[]
-  /** True where the grant gives nothing at all of the first missing relation, not even a column. */
-  readonly missesWholeRelation: boolean
   readonly hop: { readonly kind: HopKind; readonly target: string | undefined } | undefined
   /** The database's own error, where it says it better. */
   readonly nativeError: NativeError | undefined
@@ -83,21 +84,15 @@ function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
     if (lines === undefined) missing.push(narrowed(access, covering))
     else for (const line of lines) rules.add(line)
   }
-  const [first] = missing
-  if (first !== undefined) {
-    const missesWholeRelation = first.kind === 'relation' && covering({ ...first, columns: [] }) === undefined
-    return { ...denied('not_granted', undefined), missing, missesWholeRelation }
-  }
+  if (missing.length > 0) return { ...denied('not_granted', undefined), missing }
   return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
 }
 
-/** A relation with only those of its columns that are not covered; anything else as it is. */
 function narrowed(access: Access, covering: Matcher['covering']): Access {
-  if (access.kind !== 'relation' || access.columns === undefined || access.columns.length === 0) return access
-  return {
-    ...access,
-    columns: access.columns.filter((column) => covering({ ...access, columns: [column] }) === undefined),
-  }
+  if (access.kind !== 'relation' || access.columns === undefined) return access
+  if (covering({ ...access, columns: [] }) === undefined) return { ...access, columns: undefined }
+  const columns = access.columns.filter((column) => covering({ ...access, columns: [column] }) === undefined)
+  return { ...access, columns }
 }
 
 function seesMetadata(granted: MetadataLevel, needed: MetadataLevel): boolean {
@@ -111,7 +106,6 @@ export function denied(reason: DenyReason, why: string | undefined): Denied {
     reason,
     why,
     missing: NO_ACCESSES,
-    missesWholeRelation: false,
     hop: undefined,
     nativeError: undefined,
   }

@@ -85,11 +85,7 @@ export function denialOf(denied: Denied, allow: readonly string[]): Denial {
     reason,
     message,
     ...(hint !== undefined && { hint }),
-    // The database's own error speaks of a column only where the table is granted in part.
-    ...(first !== undefined && {
-      missing:
-        first.kind === 'relation' && denied.missesWholeRelation ? { ...first, columns: undefined } : first,
-    }),
+    ...(first !== undefined && { missing: first }),
     ...(nativeError !== undefined && { nativeError }),
   }
 }

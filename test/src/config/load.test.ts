@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the configuration's own placeholders are under test
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -229,10 +230,10 @@ for (const { when, text, found } of mistakes) {
 
 test('a wrong allow line is shown with a caret under the character', () => {
   assert.throws(
-    () => load(with_({ grants: '  read: { system: shop, allow: ["select on orders where"] }' })),
+    () => load(with_({ grants: '  read: { system: shop, allow: ["select on orders; drop"] }' })),
     (error) =>
       error instanceof ConfigError &&
-      error.message.includes('select on orders where\n                     ^ `where` is not expected'),
+      error.message.includes('select on orders; drop\n                    ^ `;` is not expected here'),
   )
 })
 
