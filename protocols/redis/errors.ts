@@ -16,7 +16,7 @@ export function errorReply(prefix: string, sentence: string): Buffer {
 }
 
 export const NOAUTH = errorReply('NOAUTH', 'Authentication required.')
-export const WRONGPASS = errorReply('WRONGPASS', 'invalid username-password pair or user is disabled.')
+const WRONGPASS = errorReply('WRONGPASS', 'invalid username-password pair or user is disabled.')
 
 /** Stands where the server named another server. */
 export const REDIRECTION = errorReply('ERR', 'the backend answered with a redirection, which is not followed')

@@ -131,7 +131,7 @@ export function absent(message: string): Decision {
 const SPEC = /^(R|W|RW) (?:(\d+)(?:\.\.(-?\d+))?(?:\/(\d+))?|#(\d+)(?:\/(\d+))?)(\?)?$/
 
 /** Reads one key specification of a line; throws on a mistake in the table. */
-export function keySpec(text: string): KeySpec {
+function keySpec(text: string): KeySpec {
   const match = SPEC.exec(text)
   if (match === null) throw new Error(`a key specification that cannot be read: \`${text}\``)
   const [, use, first, last, step, numkeys, numkeysStep, optional] = match
