@@ -15,10 +15,14 @@ import { isReadableSetting, setByFunction } from './settings.ts'
 import { isTypeName, useNamedType } from './types.ts'
 import { errorAt, isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
 
-/** Libraries whose functions reach out of the database, by extension, and how. */
-const LIBRARIES: readonly { readonly name: RegExp; readonly hop: 'outbound_reach' | 'file_reach' }[] = [
-  { name: /dblink|_fdw$|pg_net|http|aws_|pg_cron|pglogical/, hop: 'outbound_reach' },
-  { name: /adminpack|file_fdw|pageinspect|pg_walinspect/, hop: 'file_reach' },
+/** Libraries whose functions reach out of the database, or run SQL that is given as text; no grant covers them. */
+const LIBRARIES: readonly {
+  readonly name: RegExp
+  readonly reach: 'outbound_reach' | 'file_reach' | 'sql_text'
+}[] = [
+  { name: /dblink|_fdw$|pg_net|http|aws_|pglogical/, reach: 'outbound_reach' },
+  { name: /adminpack|file_fdw|pageinspect|pg_walinspect/, reach: 'file_reach' },
+  { name: /tablefunc|pgxml|pgstattuple|pg_cron/, reach: 'sql_text' },
 ]
 
 /** True where a call names a sequence by a literal: `nextval('s')`, `nextval('s'::regclass)`. */
@@ -122,7 +126,8 @@ function useRoutine(walk: Walk, routine: Routine, action: 'execute' | 'call'): v
   const { schema, name, library } = routine
   const shown = `${schema}.${name}`
   const reach = library === undefined ? undefined : LIBRARIES.find((known) => known.name.test(library))
-  if (reach !== undefined) walk.findings.hop(reach.hop, `calls \`${shown}\``, shown)
+  if (reach?.reach === 'sql_text') walk.findings.forbid(`\`${shown}\` reads what is named in text`)
+  else if (reach !== undefined) walk.findings.hop(reach.reach, `calls \`${shown}\``, shown)
   else if (schema.startsWith('pg_')) walk.findings.forbid(`calls \`${shown}\`, which is the server's own`)
   else if (!routine.vetted) walk.findings.add({ kind: 'routine', action, schema, name })
 }

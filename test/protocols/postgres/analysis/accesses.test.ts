@@ -240,6 +240,18 @@ test('the gravest of several troubles is the one that is told', () => {
   assert.equal(analysis.outcome, 'hop')
 })
 
+test('functions of libraries that reach out or run text are refused, whatever the grant says of them', () => {
+  const outcomes = [
+    "select dblink('x')",
+    "select public.crosstab('x')",
+    "select pg_file_write('a', 'b', true)",
+  ].map((statement) => {
+    const analysis = NEWEST.analyse(statement)
+    return analysis.outcome === 'hop' ? analysis.hop : analysis.outcome
+  })
+  assert.deepEqual(outcomes, ['outbound_reach', 'forbidden', 'file_reach'])
+})
+
 test('a text is called by what it does, not by the transaction around it', () => {
   assert.equal(NEWEST.analyse('begin; delete from orders; commit').action, 'delete')
   assert.equal(NEWEST.analyse('begin').action, 'transaction')

@@ -25,6 +25,13 @@ const FUNCTIONS: Readonly<Record<string, number>> = {
   'public.lower': 1,
 }
 
+/** Functions of extensions, by their library. */
+const LIBRARY_FUNCTIONS: Readonly<Record<string, string>> = {
+  dblink: '$libdir/dblink',
+  crosstab: '$libdir/tablefunc',
+  pg_file_write: '$libdir/adminpack',
+}
+
 export function smallCatalog(serverVersionNum: number): PostgresCatalog {
   const relations = Object.entries(TABLES).map(([name, columns]): Relation => {
     const [schema = '', table = ''] = name.split('.')
@@ -37,6 +44,10 @@ export function smallCatalog(serverVersionNum: number): PostgresCatalog {
     const [schema = '', routineName = ''] = name.split('.')
     return routine(schema, routineName, count)
   })
+  const libraries = Object.entries(LIBRARY_FUNCTIONS).map(([name, library]) => ({
+    ...routine('public', name, undefined),
+    library,
+  }))
   return {
     serverVersionNum,
     database: 'shop',
@@ -44,7 +55,9 @@ export function smallCatalog(serverVersionNum: number): PostgresCatalog {
     complete: true,
     roleIsSwitched: false,
     relations: new Map(relations.map((relation) => [keyOf(relation.schema, relation.name), relation])),
-    routines: new Map([...builtin, ...own].map((known) => [keyOf(known.schema, known.name), known])),
+    routines: new Map(
+      [...builtin, ...own, ...libraries].map((known) => [keyOf(known.schema, known.name), known]),
+    ),
     types: new Map(),
     schemas: new Set(['public', 'hr', 'pg_catalog', 'information_schema']),
     operators: new Map([[keyOf('public', '+#'), [{ schema: 'public', name: 'plus' }]]]),
