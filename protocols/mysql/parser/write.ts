@@ -133,8 +133,8 @@ function readUpserts(reader: Reader, scope: Scope, table: string): void {
     if (!cursor.acceptOperator('=')) cursor.expectOperator(':=')
     scope.sawDefault = false
     reader.expression(reader, scope)
-    // For DEFAULT the server asks SELECT of the column that is written.
-    if (scope.sawDefault) needs.column('select', table, column)
+    // MariaDB asks SELECT of the column that is written, MySQL only for DEFAULT.
+    if (scope.sawDefault || !reader.rules.isMysql) needs.column('select', table, column)
   })
 }
 

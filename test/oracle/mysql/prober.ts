@@ -202,10 +202,21 @@ export class Prober {
       return { errno: 0, message: '', isDenied: false, isConclusive: true }
     } catch (error) {
       const { errno = -1, message } = error as { errno?: number; message: string }
-      return { errno, message, isDenied: PRIVILEGE_ERRORS.has(errno), isConclusive: this.#grantsFailed === 0 }
+      const isDenied = PRIVILEGE_ERRORS.has(errno)
+      // A column that does not exist is denied before it is looked for: root is told so.
+      const isConclusive = this.#grantsFailed === 0 && (!isDenied || (await this.#isAccepted(sql)))
+      return { errno, message, isDenied, isConclusive }
     } finally {
       await user.query('rollback')
     }
+  }
+
+  async #isAccepted(sql: string): Promise<boolean> {
+    const prepared = this.#root.query(`prepare probe from ${this.#root.escape(sql)}`)
+    return await prepared.then(
+      () => true,
+      () => false,
+    )
   }
 
   async #grant(grants: readonly string[]): Promise<void> {

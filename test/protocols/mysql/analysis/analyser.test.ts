@@ -84,6 +84,12 @@ const cases: { text: string; needs: string[]; only?: 'mysql' | 'mariadb' }[] = [
   {
     text: 'insert into tickets (id) values (1) on duplicate key update status = values(title)',
     needs: ['insert tickets(id)', 'select tickets(title)', 'update tickets(status)'],
+    only: 'mysql',
+  },
+  {
+    text: 'insert into tickets (id) values (1) on duplicate key update status = 2',
+    needs: ['insert tickets(id)', 'select tickets(status)', 'update tickets(status)'],
+    only: 'mariadb',
   },
   { text: 'replace into tickets (id) values (1)', needs: ['delete tickets(*)', 'insert tickets(id)'] },
   { text: 'update tickets set status = 1', needs: ['update tickets(status)'] },
