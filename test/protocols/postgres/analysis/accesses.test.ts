@@ -324,9 +324,11 @@ test('texts made to take long are refused or read in short time', () => {
     `select ${'('.repeat(3000)}1${')'.repeat(3000)}`,
   ]
   for (const text of texts) {
-    const startMs = performance.now()
+    // The processor's time: the machine may be busy with other tests.
+    const before = process.cpuUsage()
     NEWEST.analyse(text)
-    const tookMs = performance.now() - startMs
-    assert.ok(tookMs < 10_000, `${tookMs} ms for ${text.slice(0, 40)}`)
+    const { user, system } = process.cpuUsage(before)
+    const tookMs = (user + system) / 1000
+    assert.ok(tookMs < 8_000, `${tookMs} ms for ${text.slice(0, 40)}`)
   }
 })
