@@ -1,3 +1,4 @@
+// Long because a session is one state machine: each message has its method, in the order of the switch.
 import type { Analysis } from '../analysis.ts'
 import { FieldReader } from '../fields.ts'
 import type { Inbox } from '../inbox.ts'
@@ -35,8 +36,6 @@ import { Statements, sent } from './statements.ts'
  * doing. A refused Execute becomes a Parse too: its error has the same consequences, and being named it
  * leaves the unnamed statement alone. The scanner fails before a transaction's state is looked at, so that the
  * marker comes back even in an aborted transaction.
- *
- * The file is long because a session is one state machine: each message has its method, in the order of the switch.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  */
