@@ -35,7 +35,8 @@ function reasonOf(row: CommandRow, analysis: Analysis): string | undefined {
   if (row.decision.is === 'named') return 'must be named'
   if (access.allKeys) return 'reaches keys that it does not name'
   if (access.keys.some((use) => use.pattern === true)) return 'names keys by a pattern'
-  if (access.channels.some(({ channel }) => /^(?:_|\*|__key)/.test(channel))) return 'keyspace notifications'
+  if (access.channels.some(({ channel }) => /^(?:_|\*|__key)/.test(channel)))
+    return 'channels of the server itself'
   if (row.name === 'pfmerge') return 'PFMERGE of one key: the server sees none'
   if (row.name === 'xreadgroup') return 'XREADGROUP writes'
   if (row.name === 'xclaim' || row.name === 'xautoclaim' || row.name === 'delifeq')
