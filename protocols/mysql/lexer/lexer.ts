@@ -11,6 +11,7 @@
  * https://mariadb.com/kb/en/comment-syntax/
  */
 import type { MysqlFlavour } from '../catalog.ts'
+import { asciiUpper, BLANK, ESCAPES, isBlank, isDigit, isIdentifierPart } from './characters.ts'
 import type { Token } from './token.ts'
 
 /** A text of more tokens is refused, to bound the time and memory of one analysis. */
@@ -59,52 +60,15 @@ function areSame(left: readonly Token[], right: readonly Token[]): boolean {
   })
 }
 
-const TAB = 0x09
-const CARRIAGE_RETURN = 0x0d
-const BLANK = 0x20
 const BACKSLASH = 0x5c
 const DOT = 0x2e
 const QUOTE = 0x27
 const DOUBLE_QUOTE = 0x22
 const BACKTICK = 0x60
 
-/** 09 to 0D and the blank, as the servers' character tables have it. */
-function isBlank(code: number): boolean {
-  return code === BLANK || (code >= TAB && code <= CARRIAGE_RETURN)
-}
-
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39
-}
-
-/** Letters, digits, `_`, `$` and everything beyond ASCII. */
-function isIdentifierPart(code: number): boolean {
-  return (
-    (code >= 0x61 && code <= 0x7a) ||
-    (code >= 0x41 && code <= 0x5a) ||
-    isDigit(code) ||
-    code === 0x5f ||
-    code === 0x24 ||
-    code >= 0x80
-  )
-}
-
 /** Longest first: `<=>` must not be cut into `<=` and `>`. */
 const OPERATORS = ['<=>', '->>', ':=', '<>', '!=', '<=', '>=', '<<', '>>', '||', '&&', '->'] as const
 const OPERATOR_MARKS = '+-*/%^&|~!<>=(),.;{}'
-
-/** What a backslash makes of the next character; all others stand for themselves. */
-const ESCAPES: Readonly<Record<string, string>> = {
-  '0': '\0',
-  b: '\b',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-  Z: '\x1a',
-  // Kept with their backslash, for LIKE patterns.
-  '%': '\\%',
-  _: '\\_',
-}
 
 class Lexer {
   readonly tokens: Token[] = []
@@ -403,9 +367,4 @@ class Lexer {
     this.#push('user_variable', start, inner.end, inner.value, inner.value)
     return true
   }
-}
-
-/** Upper case of a to z only: the servers compare keywords so. */
-export function asciiUpper(text: string): string {
-  return text.replace(/[a-z]+/g, (letters) => letters.toUpperCase())
 }

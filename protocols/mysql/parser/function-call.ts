@@ -1,6 +1,6 @@
 /** Calls: built-in functions by allow-list, stored functions by name, and the built-in ones with a grammar of their own. */
 import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS, VERSIONED_FUNCTIONS } from '../functions.ts'
-import { asciiUpper } from '../lexer/lexer.ts'
+import { asciiUpper } from '../lexer/characters.ts'
 import type { Identifier } from './cursor.ts'
 import { baseTable, objectName, readTargetColumn, storedFunction } from './objects.ts'
 import type { Reader } from './reader.ts'

@@ -57,6 +57,13 @@ export class Needs {
     this.#need(action, name).columns = undefined
   }
 
+  /** Needs of one action what is needed of another so far. */
+  copyColumns(from: RelationAction, to: RelationAction, name: string): void {
+    const { columns } = this.#need(from, name)
+    if (columns === undefined) this.whole(to, name)
+    else for (const column of columns) this.column(to, name, column)
+  }
+
   /** Takes back a {@link touch} that came with no column. */
   forget(action: RelationAction, name: string): void {
     const need = this.#relations.get(`${action} ${name}`)

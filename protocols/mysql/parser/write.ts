@@ -65,7 +65,11 @@ export function readInsert(reader: Reader, isReplace: boolean): void {
     readUpserts(reader, scope, table)
     scope.isWeak = false
   }
-  if (!rules.isMysql && cursor.accept('RETURNING')) readReturning(reader, scope)
+  if (!rules.isMysql && cursor.accept('RETURNING')) {
+    // The server asks SELECT of every column that is written, whichever are returned.
+    needs.copyColumns('insert', 'select', table)
+    readReturning(reader, scope)
+  }
   scope.close(needs)
 }
 

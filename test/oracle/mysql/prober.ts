@@ -211,12 +211,19 @@ export class Prober {
     }
   }
 
+  /** Whether root may run it: what fails for everyone fails for another reason than a privilege. */
   async #isAccepted(sql: string): Promise<boolean> {
-    const prepared = this.#root.query(`prepare probe from ${this.#root.escape(sql)}`)
-    return await prepared.then(
-      () => true,
-      () => false,
-    )
+    const root = this.#root
+    await root.query('start transaction')
+    try {
+      await root.query(`prepare probe from ${root.escape(sql)}`)
+      if (!sql.includes('?')) await root.query({ sql: 'execute probe', timeout: 2000 })
+      return true
+    } catch {
+      return false
+    } finally {
+      await root.query('rollback')
+    }
   }
 
   async #grant(grants: readonly string[]): Promise<void> {
