@@ -137,14 +137,19 @@ export class Relay implements LiveSession {
     if (this.#over) return
     const { shared, metrics } = this.#system
     const nowMs = shared.now()
+    let judged: number
     try {
-      this.#judgeAll(nowMs)
+      judged = this.#judgeAll(nowMs)
       this.#recordCompletions()
     } catch (error) {
       this.#broken(error)
       return
     }
-    if (!shared.audit.flush(nowMs)) {
+    if (this.#over) return
+    if (judged === 0) {
+      // Only results wait to be recorded; they hold nothing back.
+      shared.audit.flushSoon()
+    } else if (!shared.audit.flush(nowMs)) {
       // What was judged just now is not recorded, so it does not leave: the bytes for the server are dropped.
       this.#session.takeForServer()
       this.end({
@@ -175,7 +180,7 @@ export class Relay implements LiveSession {
       const judgement = this.#judgementOf(statement, nowMs)
       if (judgement === undefined) break
       judged += 1
-      this.#settle(statement, judgement, nowMs)
+      this.#settle(statement, judgement)
       if (this.#over) return judged
     }
     if (judged > 0) metrics.decision((performance.now() - startedAt) / 1_000 / judged)
@@ -213,17 +218,16 @@ export class Relay implements LiveSession {
       return undefined
     }
     const { statementsPerMinute } = this.#grant.limits
-    if (
-      statementsPerMinute !== undefined &&
-      !shared.runs.countStatement(this.run, statementsPerMinute, nowMs)
-    ) {
+    // A statement that is prepared counts when it is executed.
+    const counts = statementsPerMinute !== undefined && statement.prepares !== true
+    if (counts && !shared.runs.countStatement(this.run, statementsPerMinute, nowMs)) {
       const why = `the grant allows ${statementsPerMinute} statements a minute on ${config.name}`
       return this.#judge.judgementOf(denied('limit', why), analysis)
     }
     return this.#judge.judge(analysis)
   }
 
-  #settle(statement: Statement, judgement: Judgement, nowMs: number): void {
+  #settle(statement: Statement, judgement: Judgement): void {
     const { shared, metrics } = this.#system
     const { verdict, denial } = judgement
     shared.audit.append(
@@ -232,7 +236,7 @@ export class Relay implements LiveSession {
     )
     metrics.statement(verdict.allowed, statement.analysis.action)
     if (denial === undefined || verdict.allowed) {
-      this.#leftAtMs.set(statement.id, nowMs)
+      this.#leftAtMs.set(statement.id, performance.now())
       this.#session.relay()
       return
     }
@@ -269,7 +273,7 @@ export class Relay implements LiveSession {
         if (id > done.statementId) break
         this.#leftAtMs.delete(id)
       }
-      const durationUs = leftAtMs === undefined ? 0 : Math.round((shared.now() - leftAtMs) * 1_000)
+      const durationUs = leftAtMs === undefined ? 0 : Math.round((performance.now() - leftAtMs) * 1_000)
       const error = done.error === undefined ? '' : `,"error":${JSON.stringify(done.error)}`
       shared.audit.append(
         'result',

@@ -38,6 +38,8 @@ export async function startProxy(configuration: {
   readonly systems: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   readonly grants: Readonly<Record<string, { readonly system: string } & Readonly<Record<string, unknown>>>>
   readonly on_hop?: unknown
+  /** Instead of the test's own issuer. */
+  readonly issuers?: unknown
   readonly now?: () => number
 }): Promise<TestProxy> {
   const folder = mkdtempSync(join(tmpdir(), 'bulkhead-proxy-'))
@@ -47,6 +49,7 @@ export async function startProxy(configuration: {
   writeFileSync(
     file,
     stringify({
+      issuers: [{ issuer: 'bulkhead', key: './keys/issuer.pub.jwk' }],
       ...written,
       systems: Object.fromEntries(
         Object.entries(written.systems).map(([name, system]) => [
@@ -58,7 +61,6 @@ export async function startProxy(configuration: {
           },
         ]),
       ),
-      issuers: [{ issuer: 'bulkhead', key: './keys/issuer.pub.jwk' }],
       admin: { listen: '127.0.0.1:0' },
     }),
   )

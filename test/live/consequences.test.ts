@@ -1,0 +1,170 @@
+/** What follows from a hop, from an inline grant's ceiling and from an audit log that takes no records. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { importJWK, type JWK, SignJWT } from 'jose'
+import { startProxy, type TestProxy } from '../support/proxy.ts'
+import { ownRedisServer } from '../support/servers.ts'
+
+let server: Awaited<ReturnType<typeof ownRedisServer>>
+const proxies: TestProxy[] = []
+const clients: Redis[] = []
+
+before(async () => {
+  server = await ownRedisServer()
+})
+after(async () => {
+  for (const client of clients) client.disconnect()
+  for (const proxy of proxies) await proxy.stop()
+  await server.stop()
+})
+
+/** Two systems in front of one server, with what is given besides. */
+async function proxyWith(
+  more: Record<string, unknown> = {},
+  system: Record<string, unknown> = {},
+): Promise<TestProxy> {
+  const backend = { url: `redis://:${server.password}@${server.host}:${server.port}/0` }
+  const proxy = await startProxy({
+    systems: { one: { protocol: 'redis', backend, ...system }, two: { protocol: 'redis', backend } },
+    grants: {
+      here: { system: 'one', allow: ['+get +set ~k:*'] },
+      there: { system: 'two', allow: ['+get ~k:*'] },
+    },
+    ...more,
+  })
+  proxies.push(proxy)
+  return proxy
+}
+
+function connect(proxy: TestProxy, where: string, token: string): Redis {
+  const { host, port } = proxy.address(where)
+  const client = new Redis({
+    host,
+    port,
+    password: token,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+  })
+  client.on('error', () => undefined)
+  clients.push(client)
+  return client
+}
+
+const gone = (client: Redis): Promise<string> =>
+  Promise.race([
+    new Promise<string>((resolve) => client.once('end', () => resolve('gone'))),
+    sleep(3_000, 'there'),
+  ])
+
+test('`end_session` ends the session that hopped and no other of the run', async () => {
+  const proxy = await proxyWith({ on_hop: { wrong_database: 'end_session' } })
+  const hopper = connect(proxy, 'one', await proxy.token('here', 'r-1'))
+  const other = connect(proxy, 'two', await proxy.token('there', 'r-1'))
+  await Promise.all([hopper.get('k:1'), other.get('k:1')])
+  const ended = gone(hopper)
+  await assert.rejects(hopper.call('select', '4'))
+  assert.equal(await ended, 'gone')
+  assert.equal(await other.get('k:1'), null)
+})
+
+test('`quarantine` ends every session of the run on every system, and refuses its tokens', async () => {
+  const proxy = await proxyWith({ on_hop: 'quarantine' })
+  const token = await proxy.token('here', 'r-2')
+  const hopper = connect(proxy, 'one', token)
+  const other = connect(proxy, 'two', await proxy.token('there', 'r-2'))
+  const bystander = connect(proxy, 'two', await proxy.token('there', 'r-3'))
+  await Promise.all([hopper.get('k:1'), other.get('k:1'), bystander.get('k:1')])
+  const ended = Promise.all([gone(hopper), gone(other)])
+  await assert.rejects(hopper.call('migrate', '10.0.0.7', '6379', 'k:1', '0', '10'))
+  assert.deepEqual(await ended, ['gone', 'gone'])
+  assert.equal(await bystander.get('k:1'), null)
+  const again = connect(proxy, 'one', token)
+  assert.equal(await gone(again), 'gone')
+  const records = proxy.records()
+  assert.ok(records.some(({ event, run }) => event === 'quarantine' && run === 'r-2'))
+  assert.ok(records.some(({ event, kind }) => event === 'hop' && kind === 'replayed_token'))
+})
+
+test('a token shown at another system quarantines its run where the configuration says so', async () => {
+  const proxy = await proxyWith({ on_hop: { wrong_system: 'quarantine' } })
+  const token = await proxy.token('here', 'r-4')
+  const client = connect(proxy, 'one', token)
+  await client.get('k:1')
+  const ended = gone(client)
+  assert.equal(await gone(connect(proxy, 'two', token)), 'gone')
+  assert.equal(await ended, 'gone')
+})
+
+test('a grant that a token carries never exceeds the ceiling of the system', async () => {
+  const inline = async (proxy: TestProxy, allow: string[]): Promise<string> => {
+    const jwk = JSON.parse(readFileSync(join(proxy.folder, 'keys', 'issuer.jwk'), 'utf8')) as JWK
+    return new SignJWT({ run: 'r-5', grant: { allow } })
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .setIssuer('planner')
+      .setSubject('agent')
+      .setAudience('one')
+      .setJti(randomUUID())
+      .setExpirationTime('5m')
+      .sign(await importJWK(jwk, 'EdDSA'))
+  }
+  const proxy = await proxyWith(
+    { issuers: [{ issuer: 'planner', key: './keys/issuer.pub.jwk', grants: 'inline' }] },
+    { ceiling: ['+@read ~k:*'] },
+  )
+  const client = connect(proxy, 'one', await inline(proxy, ['allcommands allkeys']))
+  assert.equal(await client.get('k:1'), null)
+  await assert.rejects(client.set('k:1', 'x'), /NOPERM/)
+  await assert.rejects(client.get('other'), /NOPERM/)
+  const wrong = connect(proxy, 'one', await inline(proxy, ['+nonsense']))
+  assert.equal(await gone(wrong), 'gone')
+})
+
+/** The descriptor under which this process has a file open. */
+function descriptorOf(file: string): number {
+  for (const name of readdirSync('/proc/self/fd')) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${name}`) === file) return Number(name)
+    } catch {
+      // The listing's own descriptor is closed by now.
+    }
+  }
+  throw new Error(`${file} is not open`)
+}
+
+test('when the audit device fills up nothing passes, and when it recovers work goes on', {
+  skip: process.platform === 'linux' ? false : 'a full device is had from /dev/full',
+}, async () => {
+  const proxy = await proxyWith()
+  const token = await proxy.token('here', 'r-6')
+  const first = connect(proxy, 'one', token)
+  const second = connect(proxy, 'one', token)
+  await first.set('k:6', 'before')
+  await second.get('k:6')
+  await sleep(50)
+
+  // The freed number is the lowest, so that the next open gets it: the log now writes to a device that is full.
+  const descriptor = descriptorOf(proxy.auditFile)
+  closeSync(descriptor)
+  assert.equal(openSync('/dev/full', 'a+'), descriptor)
+
+  const ended = gone(first)
+  await assert.rejects(first.set('k:6', 'unrecorded'))
+  assert.equal(await ended, 'gone', 'the session whose record could not be written ends')
+  await assert.rejects(second.set('k:6', 'unrecorded'), /could not be recorded|cannot be written/)
+  await assert.rejects(second.get('k:6'))
+  const ready = await fetch(`http://127.0.0.1:${proxy.admin.port}/readyz`)
+  assert.equal(ready.status, 503)
+  assert.match(await ready.text(), /audit log cannot be written/)
+  assert.match(await proxy.metrics(), /bulkhead_audit_write_failures_total [1-9]/)
+
+  closeSync(descriptor)
+  assert.equal(openSync(proxy.auditFile, 'a+'), descriptor)
+  await sleep(1_100)
+  assert.equal(await second.get('k:6'), 'before', 'nothing that was not recorded reached the backend')
+  assert.ok(proxy.records().some(({ event }) => event === 'audit.recovered'))
+})
