@@ -64,3 +64,13 @@ export function recordedAccess(access: Access): RecordedAccess {
     }
   }
 }
+
+/** Characters of a statement that its record keeps. */
+const STATEMENT_CHARACTERS_MAX = 16_384
+
+/** The statement as JSON members: its text, and how long it was where that is not all of it. */
+export function statementMember(text: string): string {
+  if (text.length <= STATEMENT_CHARACTERS_MAX) return `"statement":${JSON.stringify(text)}`
+  const head = JSON.stringify(text.slice(0, STATEMENT_CHARACTERS_MAX))
+  return `"statement":${head},"statement_characters":${text.length}`
+}

@@ -45,12 +45,12 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
   switch (analysis.outcome) {
     case 'accesses':
       return decideAccesses(grant, analysis.accesses)
-    case 'unknown_object':
-      return {
-        ...denied('unknown_object', analysis.why),
-        missing: analysis.accesses,
-        nativeError: analysis.nativeError,
-      }
+    case 'unknown_object': {
+      // What is not granted is told first: that an object does not exist is for those who may know the rest.
+      const found = decideAccesses(grant, analysis.accesses)
+      if (!found.allowed) return found
+      return { ...denied('unknown_object', analysis.why), nativeError: analysis.nativeError }
+    }
     case 'not_understood':
       return { ...denied('not_understood', analysis.why), nativeError: analysis.nativeError }
     case 'readers_disagree':

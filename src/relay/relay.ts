@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { EndCause, Session, Statement } from '../../protocols/session.ts'
+import { statementMember } from '../audit/event.ts'
 import { members } from '../audit/log.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
@@ -11,12 +12,10 @@ import { denied } from '../policy/decide.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
 import type { LiveSession } from './runs.ts'
 import type { System } from './system.ts'
+import { writeAll } from './write-all.ts'
 
 /** The longest delay that a Node timer takes; longer ones fire at once. */
 const TIMER_MS_MAX = 2_147_483_647
-
-/** Characters of a statement that its record keeps. */
-const RECORDED_CHARACTERS_MAX = 16_384
 
 /** How long a peer may take to read our last words. */
 const GOODBYE_MS = 2_000
@@ -158,8 +157,8 @@ export class Relay implements LiveSession {
       })
       return
     }
-    const toBackend = write(this.#upstream, this.#session.takeForServer())
-    const toClient = write(this.#client, this.#session.takeForClient())
+    const toBackend = writeAll(this.#upstream, this.#session.takeForServer())
+    const toClient = writeAll(this.#client, this.#session.takeForClient())
     metrics.relayed('to_backend', toBackend)
     metrics.relayed('to_client', toClient)
     countRelayed(toBackend + toClient)
@@ -232,7 +231,7 @@ export class Relay implements LiveSession {
     const { verdict, denial } = judgement
     shared.audit.append(
       'statement',
-      `${this.#contextMembers},"id":${statement.id},${recordedText(statement.text)},${judgement.members}`,
+      `${this.#contextMembers},"id":${statement.id},${statementMember(statement.text)},${judgement.members}`,
     )
     metrics.statement(verdict.allowed, statement.analysis.action)
     if (denial === undefined || verdict.allowed) {
@@ -335,8 +334,8 @@ export class Relay implements LiveSession {
     }
     const { shared } = this.#system
     shared.audit.append('session.end', `${this.#contextMembers},${members({ cause: cause.kind })}`)
-    if (shared.audit.flush(shared.now())) write(this.#upstream, this.#session.takeForServer())
-    write(this.#client, this.#session.takeForClient())
+    if (shared.audit.flush(shared.now())) writeAll(this.#upstream, this.#session.takeForServer())
+    writeAll(this.#client, this.#session.takeForClient())
     this.#shutSockets()
   }
 
@@ -379,22 +378,4 @@ export class Relay implements LiveSession {
     )
     this.#timers.push(timer)
   }
-}
-
-/** Writes the chunks as one system call where the kernel takes it; gives the bytes. */
-function write(socket: Socket, chunks: readonly Buffer[]): number {
-  if (chunks.length === 0 || !socket.writable) return 0
-  let bytes = 0
-  if (chunks.length > 1) socket.cork()
-  for (const chunk of chunks) {
-    bytes += chunk.length
-    socket.write(chunk)
-  }
-  if (chunks.length > 1) socket.uncork()
-  return bytes
-}
-
-function recordedText(text: string): string {
-  if (text.length <= RECORDED_CHARACTERS_MAX) return `"statement":${JSON.stringify(text)}`
-  return `"statement":${JSON.stringify(text.slice(0, RECORDED_CHARACTERS_MAX))},"statement_characters":${text.length}`
 }

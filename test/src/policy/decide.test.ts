@@ -93,6 +93,19 @@ for (const { when, decider: given = decider, analysis, outcome } of cases) {
   })
 }
 
+test('beside an object that is not granted, nothing is told of one that does not exist', () => {
+  const verdict = decide(decider, {
+    outcome: 'unknown_object',
+    action: 'select',
+    why: 'column "salry" does not exist',
+    accesses: [deleteOrders],
+    nativeError: { code: '42703', message: 'column "salry" does not exist' },
+  })
+  assert.ok(!verdict.allowed)
+  assert.equal(verdict.reason, 'not_granted')
+  assert.equal(verdict.nativeError, undefined)
+})
+
 test('a grant of nothing denies everything that needs something', () => {
   const nothing: Decider = { matcher: covering(), ceiling: undefined, metadata: 'none' }
   assert.equal(decide(nothing, needs(readOrders)).allowed, false)
