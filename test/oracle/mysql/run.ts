@@ -33,6 +33,9 @@ const DEFINITION =
 const OUT_OF_BOUNDS =
   /\bdata\s+directory|outfile|\bengine\s*=\s*(?:federated|connect|spider|s3|mroonga)|mysql\./i
 
+/** What would change the probing session itself, or end it (`COMMIT RELEASE`). */
+const ONLY_PREPARED: ReadonlySet<string> = new Set(['lock', 'transaction', 'session'])
+
 const target = { host: values.host, port: Number(values.port), user: values.user, password: values.password }
 const prober = await Prober.open(target, values.name)
 const reasons = new Map<string, number>()
@@ -80,7 +83,7 @@ for (const file of files) {
       forward.toString('utf8'),
       analysis.accesses,
       catalog,
-      analysis.action !== 'lock',
+      !ONLY_PREPARED.has(analysis.action),
     )
     if (analysis.action === 'ddl') isStale = true
     if (isDefinition && probe.errno !== 0) await prober.setUp(statement)
