@@ -86,7 +86,7 @@ export class SecondReader {
     if (needs.isLocalName(table.name) || this.#reserved.has(asciiUpper(table.name))) return true
     // Every other database was refused before; what is left is information_schema, judged by its own list.
     if (table.schema !== '' && this.#names.database(table.schema) !== this.#names.defaultSchema) return true
-    return needs.mentions(this.#names.relation(table.name, true))
+    return needs.mentions(this.#names.relation(table.name.replaceAll('``', '`'), true))
   }
 
   #find(shape: string): Finding {
