@@ -46,6 +46,19 @@ const SEQUENCE_PRIVILEGES: Readonly<Record<string, string>> = {
   drop: 'drop',
 }
 
+/**
+ * MySQL denies a column that does not exist before it finds the alias of that name (`ORDER BY alias + 0`), and
+ * guards what an account with SYSTEM_USER has made: neither is a need of the statement.
+ */
+function isAboutNothing(message: string, catalog: MysqlCatalog): boolean {
+  if (message.includes('SYSTEM_USER')) return true
+  const named = /for column '([^']*)' in table '([^']*)'/.exec(message)
+  const columns = catalog.relations.get(named?.[2] ?? '')?.columns
+  return (
+    columns !== undefined && !columns.some((column) => column.toLowerCase() === named?.[1]?.toLowerCase())
+  )
+}
+
 const LIMITS = { mysql: 'max_execution_time = 2000', mariadb: 'max_statement_time = 2' } as const
 
 function flavourOf(version: string): 'mysql' | 'mariadb' {
@@ -204,7 +217,10 @@ export class Prober {
       const { errno = -1, message } = error as { errno?: number; message: string }
       const isDenied = PRIVILEGE_ERRORS.has(errno)
       // A column that does not exist is denied before it is looked for: root is told so.
-      const isConclusive = this.#grantsFailed === 0 && (!isDenied || (await this.#isAccepted(sql)))
+      const isConclusive =
+        this.#grantsFailed === 0 &&
+        !isAboutNothing(message, catalog) &&
+        (!isDenied || (await this.#isAccepted(sql)))
       return { errno, message, isDenied, isConclusive }
     } finally {
       await user.query('rollback')
