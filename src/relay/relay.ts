@@ -49,6 +49,8 @@ export class Relay implements LiveSession {
   /** When each relayed statement that is still running left, by statement id. */
   readonly #leftAtMs = new Map<number, number>()
   readonly #timers: NodeJS.Timeout[] = []
+  /** Relayed statements that may have changed the schema, by statement id. */
+  readonly #changing = new Set<number>()
   /** The statement for which the catalog was read anew; it is not read a second time for it. */
   #refreshedFor = 0
   #refreshing = false
@@ -236,6 +238,7 @@ export class Relay implements LiveSession {
     metrics.statement(verdict.allowed, statement.analysis.action)
     if (denial === undefined || verdict.allowed) {
       this.#leftAtMs.set(statement.id, performance.now())
+      if (statement.analysis.action === 'ddl') this.#changing.add(statement.id)
       this.#session.relay()
       return
     }
@@ -271,6 +274,10 @@ export class Relay implements LiveSession {
       for (const id of this.#leftAtMs.keys()) {
         if (id > done.statementId) break
         this.#leftAtMs.delete(id)
+      }
+      // What this run has just made is known before it is named again.
+      if (this.#changing.delete(done.statementId) && done.error === undefined) {
+        this.#system.backend?.refresh().catch(() => undefined)
       }
       const durationUs = leftAtMs === undefined ? 0 : Math.round((performance.now() - leftAtMs) * 1_000)
       const error = done.error === undefined ? '' : `,"error":${JSON.stringify(done.error)}`
