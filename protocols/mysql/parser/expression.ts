@@ -56,7 +56,7 @@ export function readExpression(reader: Reader, scope: Scope): ExpressionShape {
   return reader.cursor.nested(() => continueExpression(reader, scope, readOperand(reader, scope)))
 }
 
-export function readExpressions(reader: Reader, scope: Scope): void {
+function readExpressions(reader: Reader, scope: Scope): void {
   reader.cursor.list(() => readExpression(reader, scope))
 }
 
@@ -274,7 +274,7 @@ function aliasOf(reader: Reader, table: string): string {
  * Reads `(…)` and says what it held. Behind `((` only the end of the inner parentheses tells whether a query
  * in them is the whole or one operand: the answer is passed outwards, so that nothing is read twice.
  */
-export function readParenthesis(reader: Reader, scope: Scope): 'query' | 'expressions' {
+function readParenthesis(reader: Reader, scope: Scope): 'query' | 'expressions' {
   const { cursor } = reader
   return cursor.nested(() => {
     cursor.expectOperator('(')
