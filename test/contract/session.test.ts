@@ -37,17 +37,21 @@ for (const [name, start] of Object.entries({
       const { protocol, backendUrl, allow } = system
       const dead = new URL(backendUrl)
       dead.port = String(await deadPort())
+      const locked = new URL(backendUrl)
+      locked.password = 'not-the-password'
       proxy = await startProxy({
         systems: {
           here: { protocol, backend: { url: backendUrl } },
           elsewhere: { protocol, backend: { url: backendUrl } },
           down: { protocol, backend: { url: dead.href } },
+          locked: { protocol, backend: { url: locked.href } },
           trap: { protocol, decoy: true },
         },
         grants: {
           read: { system: 'here', allow },
           other: { system: 'elsewhere', allow },
           gone: { system: 'down', allow },
+          shut: { system: 'locked', allow },
           few: { system: 'here', allow, limits: { statements_per_minute: 3, connections: 1 } },
         },
       })
@@ -209,6 +213,28 @@ for (const [name, start] of Object.entries({
       const readiness = await fetch(`http://127.0.0.1:${proxy.admin.port}/readyz`)
       assert.equal(readiness.status, 503)
       assert.match(await readiness.text(), /backend of system down/)
+    })
+
+    test('a backend that refuses our login gives an error without our credentials', async () => {
+      const said = await refusal(await proxy.token('shut', RUN), 'locked')
+      assert.notEqual(said, 'logged in')
+      assert.doesNotMatch(said, /not-the-password|127\.0\.0\.1/)
+    })
+
+    test('a backend that ends the connection ends the session with an error, and the next one works', async () => {
+      const agent = await connect(await proxy.token('read', 'r-cut'), 'here', 'r-cut')
+      await agent.run(system.allowed)
+      await system.killConnections()
+      const said = await Promise.race([agent.ended, sleep(5_000, 'nothing')])
+      assert.notEqual(said, 'nothing')
+      assert.doesNotMatch(said, new RegExp(`127\\.0\\.0\\.1:${system.server.port}`))
+      // The client may have the server's own last words before the proxy has seen the connection close.
+      const ended = (): unknown =>
+        proxy.records().find(({ event, run }) => event === 'session.end' && run === 'r-cut')?.['cause']
+      for (let tries = 0; tries < 50 && ended() === undefined; tries += 1) await sleep(20)
+      assert.equal(ended(), 'backend_lost')
+      const next = await connect()
+      assert.deepEqual(await next.run(system.allowed), { value: system.allowedValue })
     })
 
     test('limits of the grant: connections at once, statements a minute', async () => {

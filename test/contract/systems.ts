@@ -50,6 +50,8 @@ export type ContractSystem = {
   readonly authenticationError: string
   /** Runs until it is cancelled or some seconds have passed. */
   connect(address: Address, run: string, token: string): Promise<Agent>
+  /** Ends every connection that the proxy has open to the backend, as an operator there would. */
+  killConnections(): Promise<void>
   /** True while the denied write has had no effect, seen directly on the server. */
   untouched(): Promise<boolean>
   stop(): Promise<void>
@@ -107,6 +109,11 @@ export async function postgresSystem(): Promise<ContractSystem> {
       }
     },
     untouched: async () => (await direct.query('select count(*)::int as n from open')).rows[0].n === 1,
+    async killConnections() {
+      await direct.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'bulkhead%'",
+      )
+    },
     async stop() {
       await direct.end()
       await server.drop()
@@ -160,6 +167,12 @@ export async function mysqlSystem(): Promise<ContractSystem> {
     untouched: async () => {
       const [rows] = await direct.query('select count(*) as n from open')
       return (rows as { n: number }[])[0]?.n === 1
+    },
+    async killConnections() {
+      const [rows] = await direct.query(
+        'select id from information_schema.processlist where db = database() and id <> connection_id()',
+      )
+      for (const { id } of rows as { id: number }[]) await direct.query(`kill ${id}`).catch(() => undefined)
     },
     async stop() {
       await direct.end()
@@ -215,6 +228,9 @@ export async function redisSystem(): Promise<ContractSystem> {
       }
     },
     untouched: async () => (await direct.get('open:1')) === 'one',
+    async killConnections() {
+      await direct.call('client', 'kill', 'type', 'normal', 'skipme', 'yes')
+    },
     async stop() {
       direct.disconnect()
       await server.stop()
