@@ -263,7 +263,13 @@ export function referQualified(
   written: { readonly schema: string | undefined; readonly table: string; readonly column: string },
   action: 'select' | 'update' = 'select',
 ): void {
-  scope.refer({ qualifier: aliasOf(reader, written.table), column: written.column, action })
+  scope.refer({
+    qualifier: aliasOf(reader, written.table),
+    column: written.column,
+    action,
+    // The server passes over what has the alias but not the database, such as a derived table, and looks further out.
+    isWeak: written.schema !== undefined,
+  })
 }
 
 function aliasOf(reader: Reader, table: string): string {

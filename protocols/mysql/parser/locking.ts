@@ -47,7 +47,7 @@ export function readHandler(reader: Reader): void {
   if (cursor.accept('CLOSE')) return
   cursor.expect('READ')
   const scope = new Scope({ parent: undefined, commonTables: undefined })
-  scope.sources.push({ alias: '', relation: undefined, isAliased: true, columns: undefined })
+  scope.sources.push({ alias: '', relation: undefined, columns: undefined })
   if (cursor.acceptOneOf(POSITIONS) === undefined) readIndexPosition(reader, scope)
   if (cursor.accept('WHERE')) reader.expression(reader, scope)
   if (cursor.accept('LIMIT')) readLimit(reader, scope)

@@ -63,21 +63,20 @@ export function readTable(
 ): Source {
   const { rules, needs } = reader
   const alias = options.alias === undefined ? ownName(reader, written) : aliasName(reader, options.alias)
-  const isAliased = options.alias !== undefined
   if (written.schema === undefined) {
     const common = findCommonTable(options.commonTables, written.name.name)
-    if (common !== undefined) return { alias, relation: undefined, isAliased, columns: common.columns }
+    if (common !== undefined) return { alias, relation: undefined, columns: common.columns }
   }
   if (isInformationSchema(reader, written)) {
-    return { alias, relation: undefined, isAliased, columns: readInformationSchema(needs, written.name.name) }
+    return { alias, relation: undefined, columns: readInformationSchema(needs, written.name.name) }
   }
   const name = baseTable(reader, written)
   if (rules.relation(name)?.kind === 'sequence') {
     needs.sequence('select', name)
-    return { alias, relation: undefined, isAliased, columns: rules.columns(name) }
+    return { alias, relation: undefined, columns: rules.columns(name) }
   }
   needs.touch('select', name)
-  return { alias, relation: name, isAliased, columns: rules.columns(name) }
+  return { alias, relation: name, columns: rules.columns(name) }
 }
 
 /** A table that is written to. */

@@ -60,7 +60,7 @@ function continueQuery(reader: Reader, place: QueryPlace, first: Term): QueryRes
   last.open?.close(needs)
   // What follows belongs to the whole, and sees only the names of the first term.
   const whole = new Scope({ parent: place.parent, commonTables: place.commonTables, isDetached: true })
-  whole.sources.push({ alias: '', relation: undefined, isAliased: true, columns: first.outputs })
+  whole.sources.push({ alias: '', relation: undefined, columns: first.outputs })
   readTail(reader, whole)
   whole.close(needs)
   return { outputs: first.outputs, sources: isSet ? [] : first.sources }

@@ -16,8 +16,6 @@ export type Source = {
   readonly alias: string
   /** Base tables and views: canonical name, of the pinned database. Undefined: derived, nothing to grant. */
   readonly relation: string | undefined
-  /** True for `FROM t AS x`: then `db.x.column` does not name it. */
-  readonly isAliased: boolean
   /** Folded names. Undefined: not known, it may have any column. */
   readonly columns: ReadonlySet<string> | undefined
 }
@@ -26,9 +24,9 @@ export type ColumnReference = {
   readonly action: 'select' | 'update'
   /** As compared; undefined: not qualified. */
   readonly qualifier: string | undefined
-  readonly isSchemaQualified: boolean
   /** Folded. */
   readonly column: string
+  /** The server may look elsewhere than we do. */
   readonly isWeak: boolean
   /** True in ORDER BY, GROUP BY and HAVING, which see the names of the select list. */
   readonly seesOutputs: boolean
@@ -70,16 +68,15 @@ export class Scope {
 
   refer(reference: {
     readonly qualifier?: string | undefined
-    readonly isSchemaQualified?: boolean
     readonly column: string
     readonly action?: 'select' | 'update'
+    readonly isWeak?: boolean
   }): void {
     this.#references.push({
       action: reference.action ?? 'select',
       qualifier: reference.qualifier,
-      isSchemaQualified: reference.isSchemaQualified ?? false,
       column: asciiLower(reference.column),
-      isWeak: this.isWeak,
+      isWeak: this.isWeak || reference.isWeak === true,
       seesOutputs: this.seesOutputs,
       isExplained: false,
     })
@@ -111,7 +108,8 @@ export class Scope {
     }
     this.parent.#references.push({
       ...reference,
-      isWeak: reference.isWeak || this.#isDetached,
+      // A block is closed while the clause that it stands in is read: what is weak there is so for its blocks too.
+      isWeak: reference.isWeak || this.#isDetached || this.parent.isWeak,
       seesOutputs: false,
       isExplained,
     })
@@ -136,6 +134,8 @@ export class Scope {
       if (has === 'yes') found = 'certain'
       else if (found === 'none') found = 'possible'
     }
+    const isHidden = found !== 'certain' && HIDDEN_COLUMNS.has(column)
+    if (isHidden && this.sources.some(({ relation }) => relation !== undefined)) needs.stray(action)
     return found
   }
 
@@ -143,7 +143,6 @@ export class Scope {
     let found = false
     for (const source of this.sources) {
       if (source.alias !== qualifier) continue
-      if (reference.isSchemaQualified && (source.isAliased || source.relation === undefined)) continue
       found = true
       if (source.relation === undefined) continue
       if (this.#isInserted) needs.column('insert', source.relation, reference.column)
@@ -155,6 +154,12 @@ export class Scope {
     return found ? 'certain' : 'none'
   }
 }
+
+/**
+ * Columns that tables may have and information_schema does not show: another name for the key, MySQL's generated one
+ * (`show_gipk_in_create_table_and_information_schema`), and the times of MariaDB's system-versioned rows.
+ */
+const HIDDEN_COLUMNS: ReadonlySet<string> = new Set(['_rowid', 'my_row_id', 'row_start', 'row_end'])
 
 const foldedColumns = new WeakMap<ReadonlySet<string>, boolean>()
 

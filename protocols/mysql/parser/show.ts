@@ -94,7 +94,7 @@ function readLike(reader: Reader): void {
     cursor.advance()
   } else if (cursor.accept('WHERE')) {
     const scope = new Scope({ parent: undefined, commonTables: undefined })
-    scope.sources.push({ alias: '', relation: undefined, isAliased: true, columns: undefined })
+    scope.sources.push({ alias: '', relation: undefined, columns: undefined })
     reader.expression(reader, scope)
     scope.close(reader.needs)
   }

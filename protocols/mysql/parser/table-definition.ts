@@ -32,7 +32,7 @@ export function readDefinitions(reader: Reader, table: string): void {
 /** An expression over the columns of the table itself, which needs no right to read them. */
 function readOwnExpression(reader: Reader, inParentheses: boolean): void {
   const scope = new Scope({ parent: undefined, commonTables: undefined })
-  scope.sources.push({ alias: '', relation: undefined, isAliased: true, columns: undefined })
+  scope.sources.push({ alias: '', relation: undefined, columns: undefined })
   if (inParentheses) reader.cursor.expectOperator('(')
   reader.expression(reader, scope)
   if (inParentheses) reader.cursor.expectOperator(')')
@@ -75,7 +75,7 @@ function readColumnAttribute(reader: Reader, table: string): boolean {
 
 function readDefault(reader: Reader): void {
   const scope = new Scope({ parent: undefined, commonTables: undefined })
-  scope.sources.push({ alias: '', relation: undefined, isAliased: true, columns: undefined })
+  scope.sources.push({ alias: '', relation: undefined, columns: undefined })
   reader.operand(reader, scope)
   scope.close(reader.needs)
 }

@@ -145,7 +145,7 @@ function addDerived(reader: Reader, scope: Scope, query: QueryResult): void {
   cursor.accept('AS')
   const alias = cursor.identifier('an alias')
   const columns = cursor.isOperator('(') ? readColumnNames(reader) : query.outputs
-  scope.sources.push({ alias: aliasName(reader, alias.name), relation: undefined, isAliased: true, columns })
+  scope.sources.push({ alias: aliasName(reader, alias.name), relation: undefined, columns })
 }
 
 /** `(a, b)` → folded names. */
@@ -242,7 +242,6 @@ function readJsonTable(reader: Reader, scope: Scope): void {
   scope.sources.push({
     alias: aliasName(reader, alias.name),
     relation: undefined,
-    isAliased: true,
     columns: undefined,
   })
 }

@@ -49,7 +49,7 @@ export function readInsert(reader: Reader, isReplace: boolean): void {
   const values = new Scope({ parent: undefined, commonTables: undefined, isInserted: true })
   for (const { sources } of [scope, values]) {
     const alias = ownName(reader, written)
-    sources.push({ alias, relation: table, isAliased: false, columns: rules.columns(table) })
+    sources.push({ alias, relation: table, columns: rules.columns(table) })
   }
   if (cursor.accept('SET')) readInsertSet(reader, values, table)
   else {
@@ -125,7 +125,7 @@ function readInsertSource(reader: Reader, values: Scope): readonly Source[] {
 function readRowAlias(reader: Reader, scope: Scope): void {
   const alias = reader.cursor.identifier('an alias')
   const columns = reader.cursor.isOperator('(') ? readColumnNames(reader) : undefined
-  scope.sources.push({ alias: aliasName(reader, alias.name), relation: undefined, isAliased: true, columns })
+  scope.sources.push({ alias: aliasName(reader, alias.name), relation: undefined, columns })
 }
 
 /** ON DUPLICATE KEY UPDATE: the left sides are columns of the table itself. */
@@ -253,7 +253,6 @@ function readSingleDelete(reader: Reader, scope: Scope): void {
   scope.sources.push({
     alias: alias === undefined ? ownName(reader, written) : aliasName(reader, alias),
     relation: table,
-    isAliased: alias !== undefined,
     columns: rules.columns(table),
   })
   // A condition reads, even one that names no column: how many rows went tells what it found.

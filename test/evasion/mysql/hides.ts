@@ -346,6 +346,27 @@ export const HIDES: readonly Hiding[] = [
     ],
   },
   {
+    trick: 'has a column looked up in another block than the one that seems to have it',
+    reason: 'not_granted',
+    statements: [
+      'select (select crm.customers.email from (select 1 as email) customers) from customers',
+      'select (select crm.customers.email from orders customers limit 1) from customers',
+      'select (select crm . customers . email from (select 1 as email) customers limit 1) from customers',
+      'select (select 1 from (select 1 as email) customers where crm.customers.email is null) from customers',
+      "select (select count(*) from orders o join order_items i on (select email) like 'a%', (select 1 as email) d) from customers",
+      "select (select count(*) from orders o join order_items i on (select (select email)) like 'a%', (select 1 as email) d) from customers",
+      "select (select count(*) from orders o join order_items i on exists (select 1 from order_items where email like 'a%'), (select 1 as email) d) from customers",
+      "select (select count(*) from orders o join order_items i on (select customers.email) like 'a%', (select 1 as email) customers) from customers",
+      "select (select 1 from (select 1 as email) d having (select email) like 'a%') from customers",
+      'select (select group_concat(_rowid) from secret)',
+      'select (select max(_ROWID) from customers) from (select 1 as _rowid) d',
+      'select (select group_concat(_rowid) from customers) from (select 1 + 1) d',
+      'select id, 1 as _rowid from customers order by _rowid + 0',
+      'select (select max(my_row_id) from customers) from (select 1 as my_row_id) d',
+      'select (select max(row_end) from customers) from (select 1 as row_end) d',
+    ],
+  },
+  {
     trick: 'writes what is not granted to be written',
     reason: 'not_granted',
     statements: [
