@@ -46,8 +46,8 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
     case 'accesses':
       return decideAccesses(grant, analysis.accesses)
     case 'unknown_object': {
-      // What is not granted is told first: that an object does not exist is for those who may know the rest.
-      const found = decideAccesses(grant, analysis.accesses)
+      // What is not granted is told first: that a column does not exist is for those who may use another of its table.
+      const found = decideAccesses(grant, analysis.accesses.map(anyColumn))
       if (!found.allowed) return found
       return { ...denied('unknown_object', analysis.why), nativeError: analysis.nativeError }
     }
@@ -93,6 +93,10 @@ function narrowed(access: Access, covering: Matcher['covering']): Access {
   if (covering({ ...access, columns: [] }) === undefined) return { ...access, columns: undefined }
   const columns = access.columns.filter((column) => covering({ ...access, columns: [column] }) === undefined)
   return { ...access, columns }
+}
+
+function anyColumn(access: Access): Access {
+  return access.kind === 'relation' && access.columns !== undefined ? { ...access, columns: [] } : access
 }
 
 function seesMetadata(granted: MetadataLevel, needed: MetadataLevel): boolean {

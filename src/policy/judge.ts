@@ -7,11 +7,14 @@ import type { Analysis } from '../../protocols/analysis.ts'
 import type { Naming } from '../../protocols/naming.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { Denial } from '../../protocols/session.ts'
-import { recordedAccess } from '../audit/event.ts'
+import { recordedAccesses } from '../audit/event.ts'
 import { members } from '../audit/log.ts'
 import { compileLines, type Grant, type Matcher, parseLines } from '../grants/grant.ts'
 import { type Decider, decide, type Verdict } from './decide.ts'
 import { denialOf } from './words.ts'
+
+/** A reason may quote a name of the statement, which may be as long as one likes. */
+const WHY_CHARACTERS_MAX = 1_024
 
 /** A verdict with all that follows from it. */
 export type Judgement = {
@@ -79,7 +82,7 @@ function canonical(grant: Grant, ceiling: readonly string[] | undefined): string
 
 function verdictMembers(verdict: Verdict, analysis: Analysis, allow: readonly string[]): string {
   const accesses =
-    'accesses' in analysis && analysis.accesses.length > 0 ? analysis.accesses.map(recordedAccess) : undefined
+    'accesses' in analysis && analysis.accesses.length > 0 ? recordedAccesses(analysis.accesses) : undefined
   if (verdict.allowed) {
     return members({
       action: analysis.action,
@@ -93,7 +96,7 @@ function verdictMembers(verdict: Verdict, analysis: Analysis, allow: readonly st
     accesses,
     verdict: 'deny',
     reason: verdict.reason,
-    why: verdict.why,
-    missing: verdict.missing.length > 0 ? verdict.missing.map(recordedAccess) : undefined,
+    why: verdict.why?.slice(0, WHY_CHARACTERS_MAX),
+    missing: verdict.missing.length > 0 ? recordedAccesses(verdict.missing) : undefined,
   })
 }

@@ -10,6 +10,7 @@ create table tickets (id serial primary key, title text, status text, assignee t
 create table secret (id int primary key, v text);
 create table "Secret" (id int, v text);
 create table "orders; drop table secret" (id int);
+create table scratch (id int, city text, name text);
 create table parent (id int, v text);
 create table child () inherits (parent);
 create table ${'a'.repeat(63)} (id int);
@@ -43,6 +44,7 @@ insert into customers (name, email, city, ssn) values ('ann', 'a@x', 'rome', '11
 insert into orders (customer_id, total, status) values (1, 10, 'open'), (2, 20, 'paid');
 insert into order_items values (1, 1, 'pen', 2), (2, 1, 'ink', 1);
 insert into tickets (title, status) values ('broken', 'open');
+insert into scratch values (1, 'rome', 'ann');
 insert into secret values (1, 'sw0rdfish');
 insert into "Secret" values (1, 'sw0rdfish');
 insert into hr.salaries values (1, 1000);
@@ -58,6 +60,9 @@ export const ALLOW: readonly string[] = [
   'execute on function next_ticket_no',
   'usage on sequence ticket_no',
   'listen, notify on channel jobs',
+  'select, insert, create, alter, drop on scratch',
+  'alter, index, trigger on customers',
+  'execute on function stamp',
 ]
 
 /** What no case may change or show: rows of what is not granted. */
