@@ -1,3 +1,4 @@
+import { tellsOfTheServer } from './analysis/settings.ts'
 import { type ErrorFields, errorResponse } from './errors.ts'
 
 /**
@@ -113,7 +114,8 @@ function badLayout(): StartupRefusal {
 function judgeSettings(requested: ReadonlyMap<string, string>): Map<string, string> {
   const settings = new Map<string, string>()
   for (const [name, value] of requested) {
-    if (FREE_SETTINGS.has(name)) settings.set(name, value)
+    const isFree = FREE_SETTINGS.has(name) && !(name === 'client_min_messages' && tellsOfTheServer(value))
+    if (isFree) settings.set(name, value)
     else if (!isPinnedAnyway(name, value))
       throw new StartupRefusal({ code: '42501', message: `permission denied to set parameter "${name}"` })
   }

@@ -5,7 +5,7 @@
 import { useNamedFunction } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { charge, chargeAll, isThisDatabase } from './relations.ts'
-import { type Column, type Item, type Scope, SYSTEM_COLUMNS } from './scope.ts'
+import { type Column, type Item, passedOn, type Scope, SYSTEM_COLUMNS } from './scope.ts'
 import { errorAt, listOf, nodeOf, type Walk, wordOf } from './walk.ts'
 
 /** A reference in words; `star` where it ends in `*`. */
@@ -43,45 +43,52 @@ export function useColumn(walk: Walk, node: Node, scope: Scope): void {
 
 function useBareColumn(walk: Walk, node: Node, name: string, scope: Scope): void {
   let open = false
+  let found = false
   for (let level: Scope | undefined = scope; level !== undefined; level = level.parent) {
-    if (useColumnAtLevel(walk, level, name)) return
+    const here = useColumnAtLevel(walk, level, name)
+    if (here === 'surely') return
+    // Where the table loses the column before the server reads this, the name is that of a column further out.
+    found ||= here === 'now'
     // An item whose columns are not all known may have it; or it is one of a level further out.
     if (level.items.some((item) => item.bare && item.open)) open = true
   }
-  // No column of that name: a FROM item's name stands for its whole row.
+  // Without a column of that name, a FROM item's name stands for its whole row.
   const item = findItem(scope, name, undefined)
   if (item !== undefined) {
     chargeWholeRow(walk, item)
     return
   }
-  if (open) return
+  if (open || found) return
   walk.findings.unknown(`there is no column \`${name}\``, () =>
     errorAt(walk, node, '42703', `column "${name}" does not exist`),
   )
 }
 
-/** @returns true where this level certainly has the column */
-function useColumnAtLevel(walk: Walk, level: Scope, name: string): boolean {
+/** @returns whether this level has the column: by the text alone, as the tables are now, or not as far as is known */
+function useColumnAtLevel(walk: Walk, level: Scope, name: string): 'surely' | 'now' | 'unknown' {
   let found = false
+  let sure = false
   for (const item of level.items) {
     if (!item.bare) continue
     for (const column of item.columns) {
       if (column.name !== name) continue
       chargeAll(walk, column.charges)
       found = true
+      sure ||= column.ofTable !== true
     }
     if (!found && item.origin !== undefined && SYSTEM_COLUMNS.has(name)) {
       charge(walk, item.origin, name)
       found = true
+      sure = true
     }
   }
-  if (found) return true
+  if (found) return sure ? 'surely' : 'now'
   const open = level.items.filter((item) => item.bare && item.open && item.origin !== undefined)
   for (const item of open) {
     // With one unknown table it can only be its column; with several it may be a column of any.
     if (item.origin !== undefined) charge(walk, item.origin, open.length === 1 ? name : undefined)
   }
-  return false
+  return 'unknown'
 }
 
 function useQualifiedColumn(
@@ -188,7 +195,7 @@ export function expandStar(
   for (const item of items) {
     for (const column of item.columns) {
       chargeAll(walk, column.charges)
-      columns.push({ name: column.name, charges: [] })
+      columns.push(passedOn(column))
     }
     if (!item.open) continue
     open = true

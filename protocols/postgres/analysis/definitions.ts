@@ -8,7 +8,14 @@ import { useNamedFunction } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { findRelation, isThisDatabase, nameOf } from './relations.ts'
 import { EMPTY_SCOPE } from './scope.ts'
-import { changedTable, definitionScope, refuseCascade, walkColumn, walkConstraint } from './tables.ts'
+import {
+  changedScope,
+  changedTable,
+  definitionScope,
+  refuseCascade,
+  walkColumn,
+  walkConstraint,
+} from './tables.ts'
 import { useType } from './types.ts'
 import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordsOf } from './walk.ts'
 
@@ -162,14 +169,14 @@ export function walkTrigger(walk: Walk, node: Node): StatementAction {
   } else if (!useNamedFunction(walk, { schema, name, args: [], action: 'execute' })) {
     walk.findings.unknown(`there is no function \`${name}\``)
   }
-  walkExpression(walk, node['whenClause'], definitionScope('new', relation?.columns, ['old']))
+  walkExpression(walk, node['whenClause'], changedScope(relation, ['old', 'new']))
   return 'ddl'
 }
 
 export function walkPolicy(walk: Walk, type: string, node: Node): StatementAction {
   checkFields(walk.findings, type, node)
   const relation = changedTable(walk, node['table'], 'alter')
-  const scope = definitionScope(relation?.name, relation?.columns)
+  const scope = changedScope(relation)
   walkExpression(walk, node['qual'], scope)
   walkExpression(walk, node['with_check'], scope)
   return 'ddl'

@@ -238,6 +238,8 @@ function joinItem(walk: Walk, node: Node, level: Scope, outer: readonly Item[]):
   }
   const alias = aliasOf(walk, node['alias'])
   if (alias !== undefined) {
+    // New names go by position, which moves when a table on the left loses a column: any of them may be meant.
+    if (alias['colnames'] !== undefined) for (const column of item.columns) chargeAll(walk, column.charges)
     // The alias hides both sides.
     return single({ ...aliased(item, alias), named: true })
   }
@@ -279,8 +281,7 @@ function mergedColumns(walk: Walk, node: Node, left: Joined, right: Joined): rea
 function commonNames(walk: Walk, left: Joined, right: Joined): readonly string[] {
   const names = new Set(right.columns.map((column) => column.name))
   const common = left.columns.map((column) => column.name).filter((name) => names.has(name))
-  if (!left.open && !right.open) return common
-  // Any column may be common with one that is not known.
+  // Any column is common with one that is not known, or that the other table is given before the server reads this.
   for (const column of [...left.columns, ...right.columns]) chargeAll(walk, column.charges)
   for (const side of [left, right])
     if (side.open) for (const base of side.bases) charge(walk, base, undefined)

@@ -157,7 +157,12 @@ export function chargeAll(walk: Walk, charges: readonly Charge[]): void {
 /** A relation as a FROM item, with its alias applied. */
 export function relationItem(origin: Origin, relation: Relation, alias: Node | undefined, bare = true): Item {
   const columns = (relation.columns ?? []).map(
-    (name): Column => ({ name, charges: [{ origin, column: name }] }),
+    (name): Column => ({
+      name,
+      charges: [{ origin, column: name }],
+      // Those of the catalog stay as they are.
+      ...(origin.kind === 'table' && { ofTable: true }),
+    }),
   )
   const item: Item = {
     name: relation.name,

@@ -16,7 +16,20 @@ export type Origin =
 export type Charge = { readonly origin: Origin; readonly column: string | undefined }
 
 /** A column that a FROM item offers. Columns of a subquery charge nothing: the subquery has paid. */
-export type Column = { readonly name: string; readonly charges: readonly Charge[] }
+export type Column = {
+  readonly name: string
+  readonly charges: readonly Charge[]
+  /**
+   * Set where the name is not in the text but a table's. When the server reads the text, the table may have been
+   * altered since (in a transaction that nobody else sees yet, too), and the name be that of something else.
+   */
+  readonly ofTable?: true
+}
+
+/** The same column under another name, or as that of a result that has been paid for. */
+export function passedOn({ name, ofTable }: Column): Column {
+  return { name, charges: [], ...(ofTable === true && { ofTable }) }
+}
 
 /** A FROM item as names see it. */
 export type Item = {

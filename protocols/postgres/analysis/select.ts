@@ -5,8 +5,17 @@ import { checkFields } from './fields.ts'
 import { walkFrom } from './from.ts'
 import type { Node } from './grammar.ts'
 import { useInto } from './into.ts'
-import { charge } from './relations.ts'
-import { type Column, type Item, type Origin, type Result, type Scope, UNKNOWN_RESULT } from './scope.ts'
+import { charge, chargeAll } from './relations.ts'
+import {
+  type Column,
+  type Item,
+  type Origin,
+  passedOn,
+  type Result,
+  type Scope,
+  SYSTEM_COLUMNS,
+  UNKNOWN_RESULT,
+} from './scope.ts'
 import { isSettingLookup, settingLookup } from './setting-lookup.ts'
 import { isNode, listOf, nodeOf, stringOf, type Walk, wordOf } from './walk.ts'
 
@@ -47,9 +56,10 @@ function walkCte(walk: Walk, cte: Node, scope: Scope): Result {
   const inner: Scope = { items: [], ctes: scope.ctes, parent: scope.parent }
   const result = walk.query(cte['ctequery'], { items: [], ctes: new Map(), parent: inner })
   const names = listOf(cte['aliascolnames']).map((name) => wordOf(name) ?? '')
-  const columns = result.columns.map(
-    ({ name }, index): Column => ({ name: names[index] ?? name, charges: [] }),
-  )
+  const columns = result.columns.map((column, index): Column => {
+    const name = names[index]
+    return name === undefined ? passedOn(column) : { name, charges: [] }
+  })
   for (const name of names.slice(columns.length)) columns.push({ name, charges: [] })
   const extra = cycleColumns(walk, cte, inner)
   return { columns: [...columns, ...extra], open: result.open, bases: [] }
@@ -185,7 +195,8 @@ function walkByOutput(walk: Walk, list: unknown, scope: Scope, output: Output, o
     const sort = nodeOf(value, 'SortBy')
     const key = sort === undefined ? value : sort['node']
     const name = bareName(key)
-    if (name !== undefined && output.columns.some((column) => column.name === name)) {
+    // A name that a `*` brought may be gone when the server reads this: then it is that of an input column.
+    if (name !== undefined && output.columns.some((column) => column.name === name && !column.ofTable)) {
       // Grouping by an input column reads it; the result column of that name may be another.
       if (!outputFirst) readIfPresent(walk, name, scope)
       if (sort !== undefined) walkNode(walk, 'SortBy', { ...sort, node: undefined }, scope)
@@ -211,8 +222,9 @@ function readIfPresent(walk: Walk, name: string, scope: Scope): void {
     if (!item.bare) continue
     for (const column of item.columns) {
       if (column.name !== name) continue
-      for (const { origin, column: source } of column.charges) charge(walk, origin, source)
+      chargeAll(walk, column.charges)
     }
+    if (item.origin !== undefined && SYSTEM_COLUMNS.has(name)) charge(walk, item.origin, name)
   }
 }
 

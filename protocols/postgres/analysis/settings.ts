@@ -39,7 +39,20 @@ export function useSetting(walk: Walk, name: string, values: readonly string[] |
     walk.findings.hop('identity_switch', `sets \`${setting}\``, values?.join(', '))
     return
   }
+  if (setting === 'client_min_messages' && values?.some(tellsOfTheServer) !== false) {
+    walk.findings.forbid("the server's own messages, for debugging and for its log, are not for runs")
+    return
+  }
   if (!FREE_SETTINGS.has(setting)) walk.findings.forbid(`the setting \`${setting}\` may not be changed`)
+}
+
+/**
+ * True for the levels of `client_min_messages` under which the server also sends what it says about itself: at
+ * `debug2` each text that is sent to it, at `log` what it logs. `config_enum_lookup_by_name` in guc.c takes names
+ * without case, and `debug` and `debug2` are one.
+ */
+export function tellsOfTheServer(level: string): boolean {
+  return !['error', 'info', 'notice', 'warning'].includes(level.toLowerCase())
 }
 
 /**

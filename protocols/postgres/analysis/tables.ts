@@ -5,8 +5,8 @@ import { walkExpression, walkNode } from './expressions.ts'
 import { checkFields } from './fields.ts'
 import { useOperator } from './functions.ts'
 import type { Node } from './grammar.ts'
-import { charge, findRelation, nameOf, readRelation } from './relations.ts'
-import { type Item, type Scope, scopeOf } from './scope.ts'
+import { charge, findRelation, nameOf, readRelation, relationItem } from './relations.ts'
+import { type Item, type Origin, type Scope, scopeOf } from './scope.ts'
 import { useType } from './types.ts'
 import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordOf, wordsOf } from './walk.ts'
 
@@ -32,6 +32,25 @@ export function definitionScope(
     ),
     undefined,
   )
+}
+
+/**
+ * A table that is there as expressions over its rows see it: what they compute shows in other columns, in what
+ * policies let through, or in errors (`invalid input syntax for type date: "…"`), so that their columns are read.
+ *
+ * @param also further names of its rows, as `old` and `new` in a trigger
+ */
+function rowsScope(relation: Relation, also: readonly string[] = []): Scope {
+  const origin: Origin = { kind: 'table', relation, action: 'select' }
+  const item = relationItem(origin, relation, undefined)
+  // Columns that the same statement adds are not known.
+  const open: Item = { ...item, origin: undefined, open: true }
+  return scopeOf([open, ...also.map((name): Item => ({ ...open, name, schema: undefined }))], undefined)
+}
+
+/** The scope of the expressions in a definition over a table, which may not have been found. */
+export function changedScope(relation: Relation | undefined, also: readonly string[] = []): Scope {
+  return relation === undefined ? definitionScope(undefined, undefined, also) : rowsScope(relation, also)
 }
 
 /** The table that a definition statement changes, after noting the action on it. */
@@ -158,9 +177,8 @@ export function walkConstraint(
   walkNode(walk, 'Constraint', node, scope)
   if (node['indexspace'] !== undefined) walk.findings.forbid('chooses a tablespace')
   // The options of an identity column are those of its sequence; elsewhere they are storage parameters.
-  if (node['contype'] !== 'CONSTR_IDENTITY' && listOf(node['options']).length > 0) {
-    walk.findings.forbid('sets storage parameters')
-  }
+  if (node['contype'] === 'CONSTR_IDENTITY') useIdentityOptions(walk, node['options'])
+  else if (listOf(node['options']).length > 0) walk.findings.forbid('sets storage parameters')
   for (const exclusion of listOf(node['exclusions'])) {
     const [element, operator] = listOf(nodeOf(exclusion, 'List')?.['items'])
     const index = nodeOf(element, 'IndexElem')
@@ -170,6 +188,27 @@ export function walkConstraint(
   }
   if (isNode(node['pktable'])) references(walk, node['pktable'], node['pk_attrs'], table)
 }
+
+/** An identity column's sequence has the column's name; another would be made anywhere (`SEQUENCE NAME hr.s`). */
+function useIdentityOptions(walk: Walk, options: unknown): void {
+  for (const value of listOf(options)) {
+    const name = nodeOf(value, 'DefElem')?.['defname']
+    if (!IDENTITY_OPTIONS.has(name))
+      walk.findings.forbid('names the sequence of an identity column, or its owner')
+  }
+}
+
+/** https://www.postgresql.org/docs/current/sql-altersequence.html; `generated` is ALWAYS or BY DEFAULT. */
+const IDENTITY_OPTIONS: ReadonlySet<unknown> = new Set([
+  'increment',
+  'minvalue',
+  'maxvalue',
+  'start',
+  'restart',
+  'cache',
+  'cycle',
+  'generated',
+])
 
 /** A foreign key: inserting into its table then tells what the other holds. */
 function references(
@@ -223,7 +262,7 @@ export function walkAlterTable(walk: Walk, node: Node): StatementAction {
   }
   const relation = changedTable(walk, node['relation'], 'alter')
   if (relation === undefined) return 'ddl'
-  const scope = definitionScope(relation.name, undefined)
+  const scope = rowsScope(relation)
   for (const value of listOf(node['cmds'])) {
     const command = nodeOf(value, 'AlterTableCmd')
     if (command === undefined || !ALTERATIONS.has(command['subtype'])) {
@@ -235,9 +274,54 @@ export function walkAlterTable(walk: Walk, node: Node): StatementAction {
     checkFields(walk.findings, 'AlterTableCmd', command)
     if (command['newowner'] !== undefined) walk.findings.forbid('changes an owner')
     refuseCascade(walk, command)
+    readByAlteration(walk, command, relation)
     walkAlteration(walk, command['def'], scope, relation)
   }
   return 'ddl'
+}
+
+/** What an alteration reads of the rows that are there, besides the columns in its expressions. */
+function readByAlteration(walk: Walk, command: Node, relation: Relation): void {
+  const { findings } = walk
+  switch (command['subtype']) {
+    case 'AT_AlterColumnType':
+      // Each value is converted, and the error of one that cannot be shows it.
+      findings.column('select', relation, stringOf(command['name']))
+      return
+    case 'AT_DropColumn':
+      // The columns after it move up, under what positional names (`t AS x (a, b)`) were judged for.
+      findings.column('select', relation, undefined)
+      return
+    case 'AT_AddConstraint':
+      readByConstraint(walk, nodeOf(command['def'], 'Constraint'), relation)
+      return
+    case 'AT_AttachPartition': {
+      // All rows of the partition become rows of the table.
+      const partition = nodeOf(command['def'], 'PartitionCmd')?.['name']
+      const child = isNode(partition) ? findRelation(walk, partition) : undefined
+      if (child === undefined) return
+      for (const action of ['select', 'insert', 'update'] as const) findings.column(action, child, undefined)
+      findings.touch('delete', child)
+    }
+  }
+}
+
+/** Keys that the rows do not fulfil are shown: `Key (email)=(…) is duplicated`. */
+function readByConstraint(walk: Walk, constraint: Node | undefined, relation: Relation): void {
+  for (const list of [constraint?.['keys'], constraint?.['fk_attrs']]) {
+    for (const name of listOf(list)) walk.findings.column('select', relation, wordOf(name))
+  }
+  // The keys are those of an index that is there.
+  if (constraint?.['indexname'] !== undefined) walk.findings.column('select', relation, undefined)
+  for (const exclusion of listOf(constraint?.['exclusions'])) {
+    const [element] = listOf(nodeOf(exclusion, 'List')?.['items'])
+    readByIndex(walk, nodeOf(element, 'IndexElem'), relation)
+  }
+}
+
+function readByIndex(walk: Walk, element: Node | undefined, relation: Relation): void {
+  const name = stringOf(element?.['name'])
+  if (name !== undefined) walk.findings.column('select', relation, name)
 }
 
 function walkAlteration(walk: Walk, definition: unknown, scope: Scope, relation: Relation): void {
@@ -256,7 +340,7 @@ function walkAlteration(walk: Walk, definition: unknown, scope: Scope, relation:
       changedTable(walk, wrapped.node['name'], 'alter')
       return
     case 'List':
-      // Options of an identity column.
+      useIdentityOptions(walk, wrapped.node['items'])
       return
     case 'ATAlterConstraint':
       return
@@ -278,11 +362,14 @@ export function walkCreateIndex(walk: Walk, node: Node): StatementAction {
   checkFields(walk.findings, 'IndexStmt', node)
   const relation = changedTable(walk, node['relation'], 'index')
   if (node['tableSpace'] !== undefined) walk.findings.forbid('chooses a tablespace')
-  const scope = definitionScope(relation?.name, relation?.columns)
+  const scope = changedScope(relation)
   for (const value of listOf(node['indexParams'])) {
     const element = nodeOf(value, 'IndexElem')
     if (element === undefined) walk.findings.misunderstand('an index column of an unknown shape')
-    else walkNode(walk, 'IndexElem', element, scope)
+    else {
+      walkNode(walk, 'IndexElem', element, scope)
+      if (relation !== undefined && node['unique'] === true) readByIndex(walk, element, relation)
+    }
   }
   walkExpression(walk, node['whereClause'], scope)
   return 'ddl'

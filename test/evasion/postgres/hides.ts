@@ -720,12 +720,6 @@ export const HIDES: readonly Hiding[] = [
     ],
   },
   {
-    trick: 'names a column that is not there, of a table that is granted in part',
-    reason: 'not_granted',
-    namesNothing: true,
-    statements: ['update tickets set no_such_column = 1'],
-  },
-  {
     trick: 'names what is not there',
     reason: 'unknown_object',
     statements: [

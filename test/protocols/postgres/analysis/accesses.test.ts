@@ -67,13 +67,36 @@ const CASES: readonly {
     needs: ['select customers(id)', 'select orders(id)'],
   },
   {
+    // A column that one table is given meanwhile would be common with any of the other's.
     statement: 'select 1 from orders natural join customers',
-    needs: ['select customers(id)', 'select orders(id)'],
+    needs: ['select customers(city,id,name,ssn)', 'select orders(customer_id,id,status,total)'],
   },
   {
     // The inner `id` is the subquery's own, the inner `total` is of the query around it.
     statement: 'select id from orders where exists (select id from customers where total > 0)',
     needs: ['select customers(id)', 'select orders(id,total)'],
+  },
+  {
+    // Were `status` dropped before the server reads this, the name would be that of the row of customers.
+    statement: 'select (select status from orders limit 1) from customers status',
+    needs: ['select customers', 'select orders(status)'],
+  },
+  {
+    statement: 'select (select id from (select * from orders) o limit 1) from customers',
+    needs: ['select customers(id)', 'select orders(customer_id,id,status,total)'],
+  },
+  {
+    // The name is in the text and goes nowhere else.
+    statement: 'select (select id from (select 1 as id) o limit 1) from customers',
+    needs: ['select customers()'],
+  },
+  {
+    statement: 'select o.* from orders o, customers c order by id',
+    needs: ['select customers(id)', 'select orders(customer_id,id,status,total)'],
+  },
+  {
+    statement: 'select count(*) as ctid from orders group by ctid',
+    needs: ['select orders'],
   },
   {
     // Without LATERAL the subquery does not see the table beside it.
@@ -186,7 +209,43 @@ const CASES: readonly {
   { statement: 'create index on orders (total)', needs: ['index orders'] },
   { statement: 'create view v as select id from orders', needs: ['create v', 'select orders(id)'] },
   { statement: 'create table t as select id from orders', needs: ['create t', 'select orders(id)'] },
+  { statement: 'create unique index on orders (total)', needs: ['index orders', 'select orders(total)'] },
+  { statement: 'create index on orders ((status::date))', needs: ['index orders', 'select orders(status)'] },
+  {
+    statement: 'create index on orders (id) where total > 1',
+    needs: ['index orders', 'select orders(total)'],
+  },
   { statement: 'alter table orders add column a int', needs: ['alter orders'] },
+  {
+    statement: 'alter table orders add column a text generated always as (status) stored',
+    needs: ['alter orders', 'select orders(status)'],
+  },
+  {
+    statement: 'alter table orders alter status type text using total',
+    needs: ['alter orders', 'select orders(status,total)'],
+  },
+  {
+    statement: 'alter table orders alter status type date',
+    needs: ['alter orders', 'select orders(status)'],
+  },
+  {
+    statement: 'alter table orders add check (status::date > now())',
+    needs: ['alter orders', 'select orders(status)'],
+  },
+  { statement: 'alter table orders add unique (status)', needs: ['alter orders', 'select orders(status)'] },
+  {
+    statement: 'alter table orders add foreign key (total) references items (order_id)',
+    needs: ['alter orders', 'references items(order_id)', 'select orders(total)'],
+  },
+  { statement: 'alter table orders drop column status', needs: ['alter orders', 'select orders'] },
+  {
+    statement: 'alter table orders attach partition items default',
+    needs: ['alter items', 'alter orders', 'delete items', 'insert items', 'select items', 'update items'],
+  },
+  {
+    statement: "create policy p on orders using (status = 'open')",
+    needs: ['alter orders', 'select orders(status)'],
+  },
   { statement: 'alter table orders rename to o', needs: ['alter orders', 'create o', 'drop orders'] },
   { statement: 'drop table if exists orders, absent', needs: ['drop absent', 'drop orders'] },
 ]
