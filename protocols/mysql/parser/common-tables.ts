@@ -9,6 +9,8 @@ export type Outputs = ReadonlySet<string> | undefined
 export type CommonTables = {
   readonly name: string
   readonly columns: Outputs
+  /** How many are in sight, this one included. */
+  readonly depth: number
   readonly outer: CommonTables | undefined
 }
 

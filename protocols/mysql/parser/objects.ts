@@ -63,7 +63,8 @@ export function readTable(
 ): Source {
   const { rules, needs } = reader
   const alias = options.alias === undefined ? ownName(reader, written) : aliasName(reader, options.alias)
-  if (written.schema === undefined) {
+  if (written.schema === undefined && options.commonTables !== undefined) {
+    needs.spend(options.commonTables.depth)
     const common = findCommonTable(options.commonTables, written.name.name)
     if (common !== undefined) return { alias, relation: undefined, columns: common.columns }
   }

@@ -92,14 +92,15 @@ export function readWith(reader: Reader, place: QueryPlace): CommonTables | unde
     const columns = cursor.isOperator('(') ? readColumnNames(reader) : undefined
     cursor.expect('AS')
     cursor.expectOperator('(')
-    const visible = isRecursive ? { name, columns, outer: commonTables } : commonTables
+    const depth = 1 + (commonTables?.depth ?? 0)
+    const visible = isRecursive ? { name, columns, depth, outer: commonTables } : commonTables
     const query = reader.query(reader, { parent: place.parent, commonTables: visible, isDetached: true })
     cursor.expectOperator(')')
     if (cursor.accept('CYCLE')) {
       cursor.list(() => cursor.identifier('a column'))
       cursor.expect('RESTRICT')
     }
-    commonTables = { name, columns: columns ?? query.outputs, outer: commonTables }
+    commonTables = { name, columns: columns ?? query.outputs, depth, outer: commonTables }
   })
   return commonTables
 }
@@ -164,11 +165,11 @@ type Items = {
   /** Names of columns and aliases; undefined where one is not known. */
   names: string[] | undefined
   /** `*` and `t.*`: undefined for all tables. */
-  readonly stars: (string | undefined)[]
+  readonly stars: Set<string | undefined>
 }
 
 function readSelectItems(reader: Reader, scope: Scope): Items {
-  const items: Items = { names: [], stars: [] }
+  const items: Items = { names: [], stars: new Set() }
   reader.cursor.list(() => readSelectItem(reader, scope, items))
   return items
 }
@@ -176,7 +177,7 @@ function readSelectItems(reader: Reader, scope: Scope): Items {
 function readSelectItem(reader: Reader, scope: Scope, items: Items): void {
   const { cursor } = reader
   if (cursor.acceptOperator('*')) {
-    items.stars.push(undefined)
+    items.stars.add(undefined)
     return
   }
   if (cursor.isIdentifier && cursor.isOperatorAt(1, '.')) {
@@ -187,7 +188,7 @@ function readSelectItem(reader: Reader, scope: Scope, items: Items): void {
       const table = isShort ? first : cursor.identifier('a table')
       if (!isShort) cursor.expectOperator('.')
       cursor.expectOperator('*')
-      items.stars.push(reader.rules.names.relation(table.name, table.quoted))
+      items.stars.add(reader.rules.names.relation(table.name, table.quoted))
       return
     }
   }
@@ -217,8 +218,12 @@ function finishItems(reader: Reader, scope: Scope, { names, stars }: Items): Out
     if (sources.length === 0 && star !== undefined) notUnderstood('a star of a table that is not in FROM')
     for (const { relation, columns } of sources) {
       if (relation !== undefined) reader.needs.whole('select', relation)
-      if (columns === undefined) isKnown = false
-      else for (const column of columns) outputs.add(column)
+      if (columns === undefined) {
+        isKnown = false
+        continue
+      }
+      reader.needs.spend(columns.size)
+      for (const column of columns) outputs.add(column)
     }
   }
   return isKnown ? outputs : undefined
@@ -323,8 +328,11 @@ function readLock(reader: Reader): void {
     cursor.expect('MODE')
   } else {
     cursor.expect('FOR')
-    if (cursor.accept('UPDATE')) for (const name of needs.read) needs.touch('update', name)
-    else cursor.expect('SHARE')
+    if (cursor.accept('UPDATE')) {
+      const { read } = needs
+      needs.spend(read.length)
+      for (const name of read) needs.touch('update', name)
+    } else cursor.expect('SHARE')
   }
   if (cursor.accept('OF')) {
     cursor.list(() => {

@@ -94,6 +94,7 @@ export class Scope {
   }
 
   #attribute(reference: ColumnReference, needs: Needs): void {
+    needs.spend(1 + this.sources.length)
     const found =
       reference.qualifier === undefined
         ? this.#attributeBare(reference, needs)

@@ -202,6 +202,21 @@ test('the same text gives the same analysis object', () => {
   assert.equal(mysql.analyse('select id from orders'), mysql.analyse('select id from orders'))
 })
 
+test('texts whose names take the product of their length to look up are refused and not worked through', () => {
+  const many = (count: number, item: (index: number) => string, separator = ','): string =>
+    Array.from({ length: count }, (_, index) => item(index)).join(separator)
+  const sources = many(60, (index) => `orders o${index}`)
+  const texts = [
+    `${'select ('.repeat(35)}select concat(${many(100_000, (index) => `c${index}`)})${`) from ${sources}`.repeat(35)}`,
+    `with a as (select ${many(20_000, (index) => `1 a${index}`)}) select ${many(8_000, () => '(select 1 from (select * from a) x)')}`,
+    `with a as (select 1), ${many(20_000, (index) => `a${index} as (select 1 from a)`)} select 1`,
+  ]
+  for (const text of texts) {
+    const { analysis } = mysql.read(Buffer.from(text), { ignoreSpace: false })
+    assert.equal(analysis.outcome === 'not_understood' && analysis.why, 'too many columns in too many blocks')
+  }
+})
+
 test('the memo forgets the texts that were not used for longest, and stays right', () => {
   const analyser = new MysqlAnalyser(catalogOf('mysql'), { secondReader: false })
   const first = analyser.analyse('select 0')
