@@ -12,8 +12,8 @@ import type { AuditContext, AuditEvent } from './event.ts'
 /** The `prev` of a file's first record. */
 const CHAIN_START = '0'.repeat(64)
 
-/** How much of the file's end is read to find its last record; a record is bounded far below. */
-const TAIL_BYTES = 1 << 20
+/** The file's last record is looked for backwards in steps of this size. */
+const STEP_BYTES = 64 << 10
 
 /** How long a result may wait for a write to share; milliseconds. */
 const RESULT_MS = 50
@@ -22,6 +22,13 @@ const RESULT_MS = 50
 const RETRY_MS = 1_000
 
 const NEWLINE = 0x0a
+
+/**
+ * What JSON may hold as it is and a terminal or an editor would obey: controls of eight bits, marks that turn the
+ * direction of writing, line separators, characters without width.
+ */
+const UNSEEN = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/
+const EVERY_UNSEEN = new RegExp(UNSEEN, 'g')
 
 export class AuditLog {
   readonly file: string
@@ -37,6 +44,8 @@ export class AuditLog {
   #pendingSeq: number
   #pendingHash: string
   #failedAtMs: number | undefined
+  /** True where a part of a record may stand at the end of the file. */
+  #torn = false
   #flushTimer: NodeJS.Timeout | undefined
 
   /**
@@ -59,15 +68,15 @@ export class AuditLog {
   isWritable(nowMs: number): boolean {
     if (this.#failedAtMs === undefined) return true
     if (nowMs - this.#failedAtMs < RETRY_MS) return false
-    this.#failedAtMs = nowMs
     this.appendEvent('audit.recovered', undefined, { failures: this.failures })
-    return this.flush(nowMs)
+    return this.#handOver(nowMs)
   }
 
   /** Adds a record of the given fields, which are already JSON members (`"a":1,"b":2`), possibly none. */
   append(event: AuditEvent, members: string): void {
     this.#pendingSeq += 1
-    const body = `{"time":"${timestamp()}","seq":${this.#pendingSeq},"event":"${event}"${members === '' ? '' : `,${members}`},"prev":"${this.#pendingHash}"`
+    const fields = members === '' ? '' : `,${UNSEEN.test(members) ? escaped(members) : members}`
+    const body = `{"time":"${timestamp()}","seq":${this.#pendingSeq},"event":"${event}"${fields},"prev":"${this.#pendingHash}"`
     this.#pendingHash = sha256(body)
     this.#pending.push(`${body},"hash":"${this.#pendingHash}"}\n`)
   }
@@ -83,10 +92,18 @@ export class AuditLog {
 
   /**
    * Hands all added records to the operating system. False: it did not take them, none of them is in the file, and
-   * nothing that they record may happen.
+   * nothing that they record may happen. So it is, too, while {@link isWritable} has not found the log well again: a small
+   * record that fits must not stand for a big one that did not.
    */
   flush(nowMs: number): boolean {
-    if (this.#pending.length === 0) return this.#failedAtMs === undefined
+    if (this.#failedAtMs !== undefined) {
+      this.#forget()
+      return false
+    }
+    return this.#pending.length === 0 || this.#handOver(nowMs)
+  }
+
+  #handOver(nowMs: number): boolean {
     const bytes = Buffer.from(this.#pending.join(''), 'utf8')
     const count = this.#pending.length
     this.#pending = []
@@ -95,9 +112,8 @@ export class AuditLog {
     } catch {
       this.failures += 1
       this.#failedAtMs = nowMs
-      this.#pendingSeq = this.#seq
-      this.#pendingHash = this.#hash
-      this.#cutBack()
+      this.#torn = true
+      this.#forget()
       return false
     }
     this.#bytes += bytes.length
@@ -125,18 +141,20 @@ export class AuditLog {
     closeSync(this.#fd)
   }
 
-  #write(bytes: Buffer): void {
-    for (let written = 0; written < bytes.length; ) {
-      written += writeSync(this.#fd, bytes, written, bytes.length - written)
-    }
+  /** The records that wait did not happen. */
+  #forget(): void {
+    this.#pending = []
+    this.#pendingSeq = this.#seq
+    this.#pendingHash = this.#hash
   }
 
-  /** A full disk takes a part of a write: cut it off, so that the next record does not join half a line. */
-  #cutBack(): void {
-    try {
-      ftruncateSync(this.#fd, this.#bytes)
-    } catch {
-      // The device is gone altogether; the torn line is cut off when the file is next opened.
+  /** @throws the file system's error */
+  #write(bytes: Buffer): void {
+    // A full disk takes a part of a write: it is cut off first, so that the next record does not join half a line.
+    if (this.#torn && fstatSync(this.#fd).size !== this.#bytes) ftruncateSync(this.#fd, this.#bytes)
+    this.#torn = false
+    for (let written = 0; written < bytes.length; ) {
+      written += writeSync(this.#fd, bytes, written, bytes.length - written)
     }
   }
 }
@@ -144,6 +162,10 @@ export class AuditLog {
 /** JSON members of the defined fields, without the braces. */
 export function members(fields: Readonly<Record<string, unknown>>): string {
   return JSON.stringify(fields).slice(1, -1)
+}
+
+function escaped(text: string): string {
+  return text.replace(EVERY_UNSEEN, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** The one-shot form, half the price for a short text, came with Node 20.12. */
@@ -154,17 +176,33 @@ const sha256: (text: string) => string =
 
 type ChainEnd = { readonly bytes: number; readonly seq: number; readonly hash: string }
 
+/** @throws Error where the last record cannot be read: whoever keeps the file must say what it is */
 function takeUp(fd: number): ChainEnd {
   const size = fstatSync(fd).size
-  const tail = Buffer.alloc(Math.min(size, TAIL_BYTES))
-  readSync(fd, tail, 0, tail.length, size - tail.length)
-  const end = tail.lastIndexOf(NEWLINE) + 1
-  const bytes = size - tail.length + end
+  const bytes = lastNewline(fd, size) + 1
   if (bytes < size) ftruncateSync(fd, bytes)
-  if (end === 0) return { bytes, seq: 0, hash: CHAIN_START }
-  const last = tail.subarray(tail.lastIndexOf(NEWLINE, end - 2) + 1, end - 1).toString('utf8')
-  const record = JSON.parse(last) as { readonly seq: number; readonly hash: string }
-  return { bytes, seq: record.seq, hash: record.hash }
+  if (bytes === 0) return { bytes, seq: 0, hash: CHAIN_START }
+  const start = lastNewline(fd, bytes - 1) + 1
+  const line = Buffer.alloc(bytes - 1 - start)
+  readSync(fd, line, 0, line.length, start)
+  const record = JSON.parse(line.toString('utf8')) as { readonly seq: unknown; readonly hash: unknown }
+  if (!Number.isSafeInteger(record.seq) || typeof record.hash !== 'string') {
+    throw new Error('the last line of the audit file is no audit record')
+  }
+  return { bytes, seq: Number(record.seq), hash: record.hash }
+}
+
+/** Offset of the last line end before `end`, or -1. However long a line is, it is found. */
+function lastNewline(fd: number, end: number): number {
+  const step = Buffer.alloc(Math.min(end, STEP_BYTES))
+  for (let to = end; to > 0; ) {
+    const from = Math.max(0, to - STEP_BYTES)
+    const read = readSync(fd, step, 0, to - from, from)
+    const found = step.subarray(0, read).lastIndexOf(NEWLINE)
+    if (found !== -1) return from + found
+    to = from
+  }
+  return -1
 }
 
 let second = -1

@@ -1,6 +1,6 @@
 import pc from 'picocolors'
 import type { Analysis } from '../../protocols/analysis.ts'
-import { recordedAccess } from '../audit/event.ts'
+import { recordedAccesses } from '../audit/event.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Verdict } from '../policy/decide.ts'
 import { Judge } from '../policy/judge.ts'
@@ -39,14 +39,14 @@ function asJson(analysis: Analysis, verdict: Verdict, allow: readonly string[]):
   return {
     verdict: verdict.allowed ? 'allow' : 'deny',
     action: analysis.action,
-    accesses: 'accesses' in analysis ? analysis.accesses.map(recordedAccess) : [],
+    accesses: 'accesses' in analysis ? recordedAccesses(analysis.accesses) : [],
     ...(verdict.allowed
       ? { rules: verdict.rules.map((index) => allow[index]) }
       : {
           reason: verdict.reason,
           why: verdict.why,
           hop: verdict.hop?.kind,
-          missing: verdict.missing.map(recordedAccess),
+          missing: recordedAccesses(verdict.missing),
         }),
   }
 }

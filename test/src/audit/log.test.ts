@@ -70,6 +70,46 @@ test('a torn last line is cut off at start, and the chain goes on', () => {
   assert.equal(verifiedChain(file), 2)
 })
 
+test('a record longer than any buffer is found again at the next start, and torn ones of that length are cut off', () => {
+  const file = join(folder, 'long.jsonl')
+  const append = (text: string): void => {
+    const log = new AuditLog(file)
+    log.appendEvent('statement', undefined, { text })
+    log.flush(0)
+    log.close()
+  }
+  append('short')
+  append('x'.repeat(3 << 20))
+  append('short')
+  assert.equal(verifiedChain(file), 3)
+  append('y'.repeat(3 << 20))
+  appendFileSync(file, `{"time":"${'z'.repeat(3 << 20)}`)
+  append('short')
+  assert.equal(verifiedChain(file), 5)
+})
+
+test('a small record that fits does not stand for a big one that did not', () => {
+  const log = new AuditLog('/dev/full')
+  log.appendEvent('statement', undefined, {})
+  assert.equal(log.flush(1_000), false)
+  log.appendEvent('session.end', undefined, {})
+  assert.equal(log.flush(1_000), false, 'whatever the device would take now')
+  assert.equal(log.failures, 1, 'the device was not asked')
+  log.close()
+})
+
+test('characters that a terminal obeys are escaped, and read back as they were', () => {
+  const file = join(folder, 'unseen.jsonl')
+  const log = new AuditLog(file)
+  const text = 'a\u009b2J\u202egnp.exe\u2028\u007f\u200bä'
+  log.appendEvent('statement', undefined, { text })
+  log.flush(0)
+  log.close()
+  assert.doesNotMatch(readFileSync(file, 'utf8'), /[\u007f-\u009f\u200b\u2028\u202e]/)
+  assert.equal((JSON.parse(lines(file)[0] ?? '') as { text: string }).text, text)
+  assert.equal(verifiedChain(file), 1)
+})
+
 test('a file of one torn line begins anew', () => {
   const file = join(folder, 'only-torn.jsonl')
   writeFileSync(file, '{"time":')
