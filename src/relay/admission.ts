@@ -8,7 +8,13 @@ import type { LoginFault } from '../metrics.ts'
 import type { System } from './system.ts'
 
 export type Admission =
-  | { readonly admitted: true; readonly token: RunToken; readonly grant: Grant }
+  | {
+      readonly admitted: true
+      readonly token: RunToken
+      readonly grant: Grant
+      /** The session counts from now on; call it when it counts by itself, or will not be. */
+      readonly release: () => void
+    }
   | {
       readonly admitted: false
       readonly fault: LoginFault
@@ -59,7 +65,7 @@ export async function admit(credentials: AgentCredentials, system: System): Prom
       },
     }
   }
-  return { admitted: true, token, grant }
+  return { admitted: true, token, grant, release: shared.runs.reserve(token.run, config.name) }
 }
 
 /** Redis clients may send no user, or `default`; then the token alone names the run. */
@@ -88,7 +94,7 @@ function grantOf(token: RunToken, { shared, config }: System): Grant | undefined
 }
 
 /** A stranger learns nothing from it: the same words whatever was wrong. */
-const NOT_ACCEPTED: LoginRefusal = { kind: 'authentication', message: undefined }
+export const NOT_ACCEPTED: LoginRefusal = { kind: 'authentication', message: undefined }
 
 /** Which faults are a try to leave the granted system rather than a mistake. */
 const HOP_OF_FAULT: Partial<Record<TokenFault, HopKind>> = {

@@ -20,13 +20,16 @@ import type { AuditContext } from '../audit/event.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
-import { admit } from './admission.ts'
+import { admit, NOT_ACCEPTED } from './admission.ts'
 import { Relay } from './relay.ts'
 import type { System } from './system.ts'
 import { dialUpstream, UpstreamError } from './upstream.ts'
 
 /** From accept to the session; PostgreSQL's `authentication_timeout` is 60 s, agents are programs. */
 const LOGIN_MS = 30_000
+
+/** How long a peer may take to read our last words. */
+const GOODBYE_MS = 2_000
 
 /** What a listener gives to each connection. */
 export type Accepted = {
@@ -47,6 +50,8 @@ export class Connection {
   readonly #onLoginEnd: () => void
   #socket: Socket
   #phase: 'reading' | 'verifying' | 'over' = 'reading'
+  /** Gives back the place that admission has kept for the session. */
+  #release: () => void = () => undefined
 
   /** @param onLoginEnd called once, when the connection has become a session or is gone */
   constructor(socket: Socket, accepted: Accepted, onLoginEnd: () => void) {
@@ -79,7 +84,7 @@ export class Connection {
     socket.on('close', this.#gone)
   }
 
-  #release(): void {
+  #disown(): void {
     this.#socket.off('data', this.#data)
     this.#socket.off('error', this.#gone)
     this.#socket.off('close', this.#gone)
@@ -139,7 +144,7 @@ export class Connection {
     const { secureContext } = this.#accepted
     if (secureContext === undefined) throw new Error('TLS was asked for on a listener without a certificate')
     const plain = this.#socket
-    this.#release()
+    this.#disown()
     plain.pause()
     // Clients put the TLS request and the ClientHello into one segment: give the second back before the wrap.
     if (rest.length > 0) plain.unshift(rest)
@@ -167,7 +172,11 @@ export class Connection {
 
   async #verify(credentials: AgentCredentials): Promise<void> {
     const admission = await admit(credentials, this.#system)
-    if (this.#phase === 'over') return
+    if (admission.admitted) this.#release = admission.release
+    if (this.#phase === 'over') {
+      this.#release()
+      return
+    }
     if (!admission.admitted) {
       const { fault, token, hop, refusal } = admission
       this.#recordFailure(fault, token, credentials)
@@ -219,6 +228,12 @@ export class Connection {
       upstream.destroy()
       return
     }
+    if (shared.runs.isQuarantined(token.run)) {
+      // Since it was admitted: what ended its other sessions ends this one before it begins.
+      upstream.destroy()
+      this.#refuseToken('quarantined', token)
+      return
+    }
     try {
       this.#begin(token, grant, login, upstream)
     } catch (error) {
@@ -233,7 +248,7 @@ export class Connection {
     // The last words of the login, where the protocol says them here and not in the session.
     this.#write()
     this.#endLogin()
-    this.#release()
+    this.#disown()
     new Relay({
       system: this.#system,
       session,
@@ -269,6 +284,13 @@ export class Connection {
     shared.audit.flush(shared.now())
   }
 
+  #refuseToken(fault: LoginFault, token: RunToken): void {
+    const { shared } = this.#system
+    this.#recordFailure(fault, token, undefined)
+    shared.audit.flush(shared.now())
+    this.#refuse(NOT_ACCEPTED)
+  }
+
   #backendUnavailable(token: RunToken): void {
     const { shared } = this.#system
     this.#recordFailure('backend_unavailable', token, undefined)
@@ -280,6 +302,7 @@ export class Connection {
   }
 
   #refuse(refusal: LoginRefusal): void {
+    this.#release()
     this.#login.refuse(refusal)
     this.#phase = 'reading'
     this.#socket.resume()
@@ -349,22 +372,27 @@ export class Connection {
     if (this.#phase === 'over') return
     this.#phase = 'over'
     clearTimeout(this.#timer)
+    this.#release()
     this.#onLoginEnd()
   }
 
   /** Ends politely: what was written still leaves. */
   #close(): void {
     this.#endLogin()
-    this.#release()
+    this.#disown()
     this.#socket.on('error', () => undefined)
     this.#socket.resume()
     this.#socket.end()
     this.#socket.destroySoon()
+    // A peer that does not read what was written is not waited for.
+    const socket = this.#socket
+    const timer = setTimeout(() => socket.destroy(), GOODBYE_MS).unref()
+    socket.once('close', () => clearTimeout(timer))
   }
 
   #drop(): void {
     this.#endLogin()
-    this.#release()
+    this.#disown()
     this.#socket.on('error', () => undefined)
     this.#socket.destroy()
   }

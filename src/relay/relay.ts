@@ -17,6 +17,12 @@ import { writeAll } from './write-all.ts'
 /** The longest delay that a Node timer takes; longer ones fire at once. */
 const TIMER_MS_MAX = 2_147_483_647
 
+/** Bytes of our own answers that may wait for a client. Far above those to any pipeline: some clients read only behind it. */
+const WAITING_BYTES_MAX = 16 << 20
+
+/** Characters of a hop's target that its record keeps. */
+const HOP_TARGET_CHARACTERS_MAX = 256
+
 /** How long a peer may take to read our last words. */
 const GOODBYE_MS = 2_000
 
@@ -99,11 +105,11 @@ export class Relay implements LiveSession {
     const client = this.#client
     const upstream = this.#upstream
     client.on('data', this.#fromClient)
-    client.on('drain', this.#clientDrained)
+    client.on('drain', this.#drained)
     client.on('error', this.#clientGone)
     client.on('close', this.#clientGone)
     upstream.on('data', this.#fromUpstream)
-    upstream.on('drain', this.#upstreamDrained)
+    upstream.on('drain', this.#drained)
     upstream.on('error', this.#upstreamGone)
     upstream.on('close', this.#upstreamGone)
     this.#pump()
@@ -220,8 +226,8 @@ export class Relay implements LiveSession {
     }
     const { statementsPerMinute } = this.#grant.limits
     // A statement that is prepared counts when it is executed.
-    const counts = statementsPerMinute !== undefined && statement.prepares !== true
-    if (counts && !shared.runs.countStatement(this.run, statementsPerMinute, nowMs)) {
+    const counts = statementsPerMinute !== undefined && !statement.prepares
+    if (counts && !shared.runs.countStatement(this.run, this.#grant.name, statementsPerMinute, nowMs)) {
       const why = `the grant allows ${statementsPerMinute} statements a minute on ${config.name}`
       return this.#judge.judgementOf(denied('limit', why), analysis)
     }
@@ -254,7 +260,10 @@ export class Relay implements LiveSession {
   #hop(kind: Parameters<System['metrics']['hop']>[0], target: string | undefined): void {
     const { shared, metrics, config } = this.#system
     metrics.hop(kind)
-    shared.audit.append('hop', `${this.#contextMembers},${members({ kind, from: config.name, to: target })}`)
+    shared.audit.append(
+      'hop',
+      `${this.#contextMembers},${members({ kind, from: config.name, to: target?.slice(0, HOP_TARGET_CHARACTERS_MAX) })}`,
+    )
     const then = shared.config.onHop[kind]
     if (then === 'reject') return
     const cause: EndCause = { kind: 'hop', message: 'this run tried to leave its system' }
@@ -290,7 +299,11 @@ export class Relay implements LiveSession {
 
   /** A side that reads slowly stops our reading on the other, so that nothing piles up here. */
   #balance(): void {
-    const stopClient = this.#upstream.writableNeedDrain || this.#session.clientIsAhead || this.#refreshing
+    const stopClient =
+      this.#upstream.writableNeedDrain ||
+      this.#session.clientIsAhead ||
+      this.#refreshing ||
+      this.#client.writableLength > WAITING_BYTES_MAX
     if (stopClient !== this.#client.isPaused()) {
       if (stopClient) this.#client.pause()
       else this.#client.resume()
@@ -302,8 +315,7 @@ export class Relay implements LiveSession {
     }
   }
 
-  readonly #clientDrained = (): void => this.#balance()
-  readonly #upstreamDrained = (): void => this.#balance()
+  readonly #drained = (): void => this.#balance()
   readonly #clientGone = (): void => this.#close()
 
   readonly #upstreamGone = (): void => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -88,6 +89,90 @@ test('`quarantine` ends every session of the run on every system, and refuses it
   const records = proxy.records()
   assert.ok(records.some(({ event, run }) => event === 'quarantine' && run === 'r-2'))
   assert.ok(records.some(({ event, kind }) => event === 'hop' && kind === 'replayed_token'))
+})
+
+test('a login that waits for the backend while its run is quarantined does not become a session', async () => {
+  let hold = false
+  const held: (() => void)[] = []
+  const door = createServer((socket) => {
+    const enter = (): void => {
+      const through = connectTcp(server.port, server.host)
+      for (const side of [socket, through]) side.on('error', () => side.destroy())
+      socket.pipe(through).pipe(socket)
+    }
+    if (hold) held.push(enter)
+    else enter()
+  })
+  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve))
+  const { port } = door.address() as AddressInfo
+  const backend = { url: `redis://:${server.password}@127.0.0.1:${port}/0` }
+  const proxy = await proxyWith({ on_hop: 'quarantine' }, { backend })
+  const token = await proxy.token('here', 'r-7')
+  const hopper = connect(proxy, 'one', token)
+  await hopper.set('k:7', '0')
+  hold = true
+  const late = connect(proxy, 'one', token)
+  const outcome = late.incr('k:7').then(
+    () => 'a session',
+    () => 'refused',
+  )
+  while (held.length === 0) await sleep(5)
+  await assert.rejects(hopper.call('select', '4'))
+  for (const enter of held) enter()
+  assert.equal(await outcome, 'refused')
+  assert.ok(proxy.records().some(({ event, reason }) => event === 'auth.failure' && reason === 'quarantined'))
+  door.close()
+})
+
+test('sessions opened at the same moment are counted against the limit of the grant', async () => {
+  const proxy = await proxyWith({
+    grants: { few: { system: 'one', allow: ['+get ~k:*'], limits: { connections: 2 } } },
+  })
+  const token = await proxy.token('few', 'r-8')
+  const burst = async (): Promise<number> => {
+    const all = Array.from({ length: 12 }, () => connect(proxy, 'one', token))
+    const outcomes = await Promise.allSettled(all.map((client) => client.get('k:8')))
+    for (const client of all) client.disconnect()
+    await sleep(200)
+    return outcomes.filter(({ status }) => status === 'fulfilled').length
+  }
+  assert.equal(await burst(), 2)
+  assert.equal(await burst(), 2, 'and their places are given back')
+})
+
+test('a command of very many keys leaves one record of bounded size', async () => {
+  const proxy = await proxyWith()
+  const client = connect(proxy, 'one', await proxy.token('here', 'r-9'))
+  const keys = Array.from({ length: 100_000 }, (_, number) => `secret:${number}`)
+  await assert.rejects(client.call('del', ...keys), /NOPERM/)
+  const record = proxy
+    .records()
+    .find(({ run, statement }) => run === 'r-9' && /^del /.test(String(statement)))
+  assert.equal(record?.['verdict'], 'deny')
+  const text = JSON.stringify(record)
+  assert.match(text, /… \d+ more/)
+  assert.ok(text.length < 1 << 19, `${text.length} characters`)
+})
+
+test('a proxy that cannot open every listener opens none', async () => {
+  const first = await proxyWith()
+  const { port } = first.address('one')
+  const free = port === 45_117 ? 45_118 : 45_117
+  await assert.rejects(
+    startProxy({
+      systems: {
+        free: {
+          protocol: 'redis',
+          decoy: true,
+          listen: `127.0.0.1:${free}`,
+        },
+        taken: { protocol: 'redis', decoy: true, listen: `127.0.0.1:${port}` },
+      },
+      grants: {},
+    }),
+    /EADDRINUSE/,
+  )
+  await assert.rejects(fetch(`http://127.0.0.1:${free}/`), 'its listeners are closed again')
 })
 
 test('a token shown at another system quarantines its run where the configuration says so', async () => {
