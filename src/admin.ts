@@ -30,6 +30,8 @@ export class Admin {
     return new Promise((resolve, reject) => {
       const server = serve({ fetch: this.#app.fetch, hostname: host, port }, (info) => {
         server.off('error', reject)
+        // What goes wrong with a connection of an observer is no reason to end sessions.
+        server.on('error', () => undefined)
         resolve({ host, port: info.port })
       })
       server.once('error', reject)

@@ -64,8 +64,20 @@ export class Gateway {
     return new Gateway(systems, shared, metrics)
   }
 
-  /** Resolves when every listener is open; a backend that is down does not hold it up. */
+  /**
+   * Resolves when every listener is open; a backend that is down does not hold it up. Rejects with the system's error where
+   * an address is taken, and has closed again whatever was open by then.
+   */
   async start(): Promise<Started> {
+    try {
+      return await this.#open()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  async #open(): Promise<Started> {
     const { audit, now, config } = this.#shared
     audit.appendEvent('proxy.start', undefined, { systems: [...config.systems.keys()], pid: process.pid })
     audit.flush(now())

@@ -38,6 +38,10 @@ export class Listener {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, () => {
         this.#server.off('error', reject)
+        // A process without free descriptors cannot accept: that ends no session, and no process.
+        this.#server.on('error', (error) =>
+          this.#system.shared.notice(`error: system ${this.#system.config.name}: ${error.message}`),
+        )
         const address = this.#server.address()
         if (address === null || typeof address === 'string') reject(new Error('not a TCP listener'))
         else resolve({ host, port: address.port })
