@@ -359,9 +359,9 @@ function readPrepared(reader: Reader): PreparedUse {
     return { kind: 'immediate', ...literal }
   }
   if (upper === 'DEALLOCATE' || upper === 'DROP') cursor.expect('PREPARE')
-  // Names of prepared statements do not depend on case, beyond ASCII neither.
+  // Names of prepared statements do not depend on case, beyond ASCII neither; to MySQL, nor on blanks at their end.
   const { name } = cursor.identifier('a name')
-  if (!/^[\x20-\x7e]+$/.test(name)) notUnderstood('a prepared statement whose name is beyond ASCII')
+  if (!/^[\x20-\x7e]*[\x21-\x7e]$/.test(name)) notUnderstood('a prepared statement whose name is not plain')
   const folded = name.toLowerCase()
   if (upper === 'EXECUTE') {
     readUsing(reader)

@@ -894,6 +894,10 @@ export const HIDES: readonly Hiding[] = [
     trick: 'is spelled so that readers may differ',
     reason: 'not_understood',
     statements: [
+      // To MySQL, the names `p` and `p ` are one: what was executed was not what was judged.
+      "prepare `p ` from 'select 1'",
+      'execute `p `',
+      'deallocate prepare `p `',
       'select 1\u0000, v from secret',
       'select \u0001 from orders',
       'select v from secret\u0000',
