@@ -23,8 +23,8 @@ const TEXT_UNITS_MAX = 4096
 const TOKENS_MAX = 256
 const NESTING_MAX = 16
 const SHAPES_MAX = 2000
-/** Ordinary statements take 2 to 20 thousand looks; this many, some 40 ms. */
-const LOOKS_MAX = 50_000
+/** Ordinary statements take 2 to 20 thousand looks; this many, some 10 ms. */
+const LOOKS_MAX = 25_000
 
 /** `schema` is empty where none was written. */
 type FoundTable = { readonly schema: string; readonly name: string }
