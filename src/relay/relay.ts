@@ -1,4 +1,9 @@
-/** A session between its two sockets: the loop from bytes to verdicts to bytes. */
+/**
+ * A session between its two sockets: the loop from bytes to verdicts to bytes.
+ *
+ * Longer than other files, because everything here works on the one state of a session: what waits, what runs, whether
+ * it is over.
+ */
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/errors.ts'
@@ -22,6 +27,9 @@ const WAITING_BYTES_MAX = 16 << 20
 
 /** Characters of a hop's target that its record keeps. */
 const HOP_TARGET_CHARACTERS_MAX = 256
+
+/** After this long over statements that wait in one session, the other sessions get their turn. */
+const TURN_MS = 20
 
 /** How long a peer may take to read our last words. */
 const GOODBYE_MS = 2_000
@@ -60,6 +68,8 @@ export class Relay implements LiveSession {
   /** The statement for which the catalog was read anew; it is not read a second time for it. */
   #refreshedFor = 0
   #refreshing = false
+  /** True while statements wait for the next turn of this session. */
+  #deferred = false
   #over = false
 
   constructor(parts: RelayParts) {
@@ -166,8 +176,8 @@ export class Relay implements LiveSession {
       return
     }
     const toBackend = writeAll(this.#upstream, this.#session.takeForServer())
-    const toClient = writeAll(this.#client, this.#session.takeForClient())
     metrics.relayed('to_backend', toBackend)
+    const toClient = writeAll(this.#client, this.#session.takeForClient())
     metrics.relayed('to_client', toClient)
     countRelayed(toBackend + toClient)
     if (this.#session.finished) this.#close()
@@ -189,9 +199,22 @@ export class Relay implements LiveSession {
       judged += 1
       this.#settle(statement, judgement)
       if (this.#over) return judged
+      if (performance.now() - startedAt > TURN_MS) {
+        this.#defer()
+        break
+      }
     }
     if (judged > 0) metrics.decision((performance.now() - startedAt) / 1_000 / judged)
     return judged
+  }
+
+  #defer(): void {
+    if (this.#deferred) return
+    this.#deferred = true
+    setImmediate(() => {
+      this.#deferred = false
+      this.#pump()
+    })
   }
 
   /** While the log cannot be written nothing passes; there is no record of it either, only the count. */
@@ -299,11 +322,8 @@ export class Relay implements LiveSession {
 
   /** A side that reads slowly stops our reading on the other, so that nothing piles up here. */
   #balance(): void {
-    const stopClient =
-      this.#upstream.writableNeedDrain ||
-      this.#session.clientIsAhead ||
-      this.#refreshing ||
-      this.#client.writableLength > WAITING_BYTES_MAX
+    const full = this.#upstream.writableNeedDrain || this.#client.writableLength > WAITING_BYTES_MAX
+    const stopClient = full || this.#session.clientIsAhead || this.#refreshing || this.#deferred
     if (stopClient !== this.#client.isPaused()) {
       if (stopClient) this.#client.pause()
       else this.#client.resume()

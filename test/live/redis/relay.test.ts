@@ -1,6 +1,8 @@
 /** Through the whole proxy to a real server: order in deep pipelines, big values, blocking, channels, drivers. */
 import assert from 'node:assert/strict'
+import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { encodeCommand } from '../../../protocols/redis/frames.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
@@ -94,6 +96,28 @@ test('a value of 20 MiB goes in and comes back whole', async () => {
   )
   assert.equal(pong, '+PONG\r\n')
   await direct.del('open:big')
+})
+
+test('a client that asks and never reads is not read from for ever', async () => {
+  const { host, port } = proxy.address('here')
+  const socket = connect({ host, port })
+  socket.on('error', () => undefined)
+  await new Promise((resolve) => socket.once('connect', resolve))
+  socket.write(typed(`auth ${token}`))
+  // Answered by the proxy itself, with fifty times the bytes of the question.
+  const questions = Buffer.from('INFO\n'.repeat(10_000))
+  let sent = 0
+  for (let idle = 0; idle < 100 && sent < 32 << 20; idle += 1) {
+    if (socket.writableNeedDrain) {
+      await sleep(10)
+      continue
+    }
+    idle = 0
+    sent += questions.length
+    socket.write(questions)
+  }
+  socket.destroy()
+  assert.ok(sent < 32 << 20, 'a gigabyte of answers would wait')
 })
 
 test('a denial behind a blocking command waits with it', async () => {
