@@ -87,6 +87,25 @@ for (const { name, start, skip } of SERVERS) {
       return client
     }
 
+    test('a client that sends many costly statements at once does not hold up the others', async () => {
+      const [busy, other] = [await connect(CLASSIC), await connect(CLASSIC)]
+      const nested = `${'cast('.repeat(7)}1${' as char)'.repeat(7)}`
+      const statements = Array.from({ length: 400 }, (_, index) =>
+        query(`select ${nested} a${index} from secret`),
+      )
+      busy.send(Buffer.concat(statements))
+      // The first answer comes before the last is worked out, and so do those of another client.
+      await busy.reply()
+      let answered = 1
+      const rest = (async () => {
+        for (; answered < statements.length; answered += 1) await busy.reply()
+      })()
+      for (let count = 0; count < 5; count += 1)
+        await other.ask(query('select note from orders where id = 1'))
+      assert.ok(answered < statements.length, `${answered} were answered first`)
+      await rest
+    })
+
     for (const [layout, flags] of Object.entries(LAYOUTS)) {
       describe(`a client ${layout}`, () => {
         let client: RawClient
