@@ -53,7 +53,7 @@ function useBareColumn(walk: Walk, node: Node, name: string, scope: Scope): void
     if (level.items.some((item) => item.bare && item.open)) open = true
   }
   // Without a column of that name, a FROM item's name stands for its whole row.
-  const item = findItem(scope, name, undefined)
+  const item = findItem(walk, scope, name, undefined)
   if (item !== undefined) {
     chargeWholeRow(walk, item)
     return
@@ -69,7 +69,9 @@ function useColumnAtLevel(walk: Walk, level: Scope, name: string): 'surely' | 'n
   let found = false
   let sure = false
   for (const item of level.items) {
+    walk.work.spend(1)
     if (!item.bare) continue
+    walk.work.spend(item.columns.length)
     for (const column of item.columns) {
       if (column.name !== name) continue
       chargeAll(walk, column.charges)
@@ -100,6 +102,7 @@ function useQualifiedColumn(
   const { qualifier, name } = reference
   const item = itemOf(walk, node, qualifier, scope)
   if (item === undefined) return
+  walk.work.spend(item.columns.length)
   const columns = item.columns.filter((column) => column.name === name)
   for (const column of columns) chargeAll(walk, column.charges)
   if (columns.length > 0) return
@@ -143,17 +146,20 @@ function useWholeRow(walk: Walk, node: Node, words: readonly string[], scope: Sc
 }
 
 /** The item whose whole row an expression is, as far as its shape tells: `t` or `t.*`. */
-export function wholeRowOf(value: unknown, scope: Scope): Item | undefined {
+export function wholeRowOf(walk: Walk, value: unknown, scope: Scope): Item | undefined {
   const node = nodeOf(value, 'ColumnRef')
   const reference = node === undefined ? undefined : referenceOf(node)
   const name = reference?.words[0]
   if (name === undefined || reference?.words.length !== 1) return undefined
-  return findItem(scope, name, undefined)
+  return findItem(walk, scope, name, undefined)
 }
 
 function chargeWholeRow(walk: Walk, item: Item): void {
   if (item.origin !== undefined) charge(walk, item.origin, undefined)
-  else for (const column of item.columns) chargeAll(walk, column.charges)
+  else {
+    walk.work.spend(item.columns.length)
+    for (const column of item.columns) chargeAll(walk, column.charges)
+  }
 }
 
 /** The item that `t`, `schema.t` or `database.schema.t` means; where there is none, that is noted. */
@@ -161,7 +167,7 @@ function itemOf(walk: Walk, node: Node, qualifier: readonly string[], scope: Sco
   const name = qualifier[qualifier.length - 1] ?? ''
   const schema = qualifier.length > 1 ? qualifier[qualifier.length - 2] : undefined
   if (qualifier.length > 2 && !isThisDatabase(walk, qualifier[0])) return undefined
-  const item = findItem(scope, name, schema)
+  const item = findItem(walk, scope, name, schema)
   if (item === undefined) {
     walk.findings.unknown(`\`${name}\` is not among the tables of the statement`, () =>
       errorAt(walk, node, '42P01', `missing FROM-clause entry for table "${name}"`),
@@ -170,8 +176,9 @@ function itemOf(walk: Walk, node: Node, qualifier: readonly string[], scope: Sco
   return item
 }
 
-function findItem(scope: Scope, name: string, schema: string | undefined): Item | undefined {
+function findItem(walk: Walk, scope: Scope, name: string, schema: string | undefined): Item | undefined {
   for (let level: Scope | undefined = scope; level !== undefined; level = level.parent) {
+    walk.work.spend(level.items.length)
     for (const item of level.items) {
       if (!item.named || item.name !== name) continue
       if (schema === undefined || item.schema === schema) return item
@@ -193,6 +200,7 @@ export function expandStar(
   const columns: Column[] = []
   let open = items.length === 0
   for (const item of items) {
+    walk.work.spend(item.columns.length)
     for (const column of item.columns) {
       chargeAll(walk, column.charges)
       columns.push(passedOn(column))

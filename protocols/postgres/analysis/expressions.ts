@@ -97,7 +97,7 @@ function useCall(walk: Walk, node: Node, scope: Scope): void {
   // `f(t)` is the column f of t where there is no function f; the whole row is already noted.
   const name = wordOf(listOf(node['funcname'])[0])
   const item =
-    args.length === 1 && listOf(node['funcname']).length === 1 ? wholeRowOf(args[0], scope) : undefined
+    args.length === 1 && listOf(node['funcname']).length === 1 ? wholeRowOf(walk, args[0], scope) : undefined
   if (name !== undefined && item?.columns.some((column) => column.name === name)) {
     useNamedFunction(walk, { schema: undefined, name, args, action: 'execute' })
     return

@@ -49,18 +49,18 @@ function fromItem(walk: Walk, value: unknown, level: Scope, left: readonly Item[
     checkFields(walk.findings, type, node)
     switch (type) {
       case 'RangeVar':
-        return single(tableItem(walk, node, level))
+        return single(walk, tableItem(walk, node, level))
       case 'RangeSubselect': {
         const inner = node['lateral'] === true ? lateral : withoutItems(level)
         const result = walk.query(node['subquery'], { items: [], ctes: new Map(), parent: inner })
-        return single(resultItem(walk, result, node['alias'], undefined))
+        return single(walk, resultItem(walk, result, node['alias'], undefined))
       }
       case 'RangeFunction':
-        return single(functionItem(walk, node, lateral))
+        return single(walk, functionItem(walk, node, lateral))
       case 'RangeTableFunc':
-        return single(tableFunctionItem(walk, node, lateral))
+        return single(walk, tableFunctionItem(walk, node, lateral))
       case 'JsonTable':
-        return single(jsonTableItem(walk, node, lateral))
+        return single(walk, jsonTableItem(walk, node, lateral))
       case 'RangeTableSample':
         return sampleItem(walk, node, level, left)
       case 'JoinExpr':
@@ -68,10 +68,12 @@ function fromItem(walk: Walk, value: unknown, level: Scope, left: readonly Item[
     }
   }
   walk.findings.misunderstand(`${wrapped?.type ?? 'something'} in FROM`)
-  return single(unknownItem(undefined))
+  return single(walk, unknownItem(undefined))
 }
 
-function single(item: Item): Joined {
+/** Its columns were made for this one place. */
+function single(walk: Walk, item: Item): Joined {
+  walk.work.spend(item.columns.length)
   return { items: [item], columns: item.columns, open: item.open, bases: item.bases }
 }
 
@@ -227,6 +229,7 @@ function joinItem(walk: Walk, node: Node, level: Scope, outer: readonly Item[]):
   const right = fromItem(walk, node['rarg'], level, [...outer, ...left.items])
   const merged = mergedColumns(walk, node, left, right)
   const sides = [...left.items, ...right.items]
+  walk.work.spend(sides.length + left.columns.length + right.columns.length)
   walkExpression(walk, node['quals'], { items: sides, ctes: level.ctes, parent: level.parent })
   const mergedNames = new Set(merged.map((column) => column.name))
   const rest = [...left.columns, ...right.columns].filter((column) => !mergedNames.has(column.name))
@@ -241,7 +244,7 @@ function joinItem(walk: Walk, node: Node, level: Scope, outer: readonly Item[]):
     // New names go by position, which moves when a table on the left loses a column: any of them may be meant.
     if (alias['colnames'] !== undefined) for (const column of item.columns) chargeAll(walk, column.charges)
     // The alias hides both sides.
-    return single({ ...aliased(item, alias), named: true })
+    return single(walk, { ...aliased(item, alias), named: true })
   }
   // A side whose columns are not all known stays in view: an unqualified name may be one of them.
   const items = sides.map((side): Item => (side.open ? side : { ...side, bare: false }))
@@ -265,6 +268,7 @@ function mergedColumns(walk: Walk, node: Node, left: Joined, right: Joined): rea
   if (using === undefined && !natural) return []
   useUserOperator(walk, walk.catalog.schema, '=')
   const names = natural ? commonNames(walk, left, right) : listOf(using).map((name) => wordOf(name) ?? '')
+  walk.work.spend((names.length + 1) * (left.columns.length + right.columns.length))
   return names.map((name): Column => {
     const charges = [...left.columns, ...right.columns]
       .filter((column) => column.name === name)

@@ -7,7 +7,11 @@ import { Findings } from './findings.ts'
 import type { Grammar, Node, Parsed } from './grammar.ts'
 import { walkQuery } from './queries.ts'
 import { walkStatement } from './statements.ts'
-import type { Walk } from './walk.ts'
+import { TooMuchWork, type Walk, Work } from './walk.ts'
+
+/** How many statements about names one text may hold, and how many of them run one: each is looked up among the others. */
+const USES_MAX = 1000
+const RUNS_MAX = 100
 
 /** Reads one text: parses it, finds what its statements need, and joins that. Never throws. */
 export function read(text: Buffer, catalog: PostgresCatalog, grammar: Grammar): Reading {
@@ -45,7 +49,7 @@ function readTree(
   catalog: PostgresCatalog,
 ): Reading {
   const findings = new Findings()
-  const walk = walkOver(text, catalog, findings)
+  const walk = walkOver(text, catalog, findings, new Work())
   let action: StatementAction | undefined
   // What is sent where statements are replaced, and up to where of the text it reaches.
   const pieces: Buffer[] = []
@@ -66,15 +70,16 @@ function readTree(
     }
   } catch (error) {
     // Deep nesting ends the stack before the grammar's own limit; nothing found so far is relied on.
-    const why =
-      error instanceof RangeError ? 'the statement nests too deeply to be read' : 'the analyser failed'
     return {
-      analysis: { outcome: 'not_understood', action: action ?? 'unknown', why },
+      analysis: { outcome: 'not_understood', action: action ?? 'unknown', why: whyNotRead(error) },
       forward: undefined,
       statementCount: statements.length,
       uses: [],
     }
   }
+  const runs = findings.uses.filter(({ kind }) => kind === 'execute' || kind === 'fetch')
+  if (findings.uses.length > USES_MAX || runs.length > RUNS_MAX)
+    findings.misunderstand('a text with too many statements about prepared statements and cursors')
   return {
     analysis: findings.result(action ?? 'unknown'),
     forward: pieces.length === 0 ? forward : Buffer.concat([...pieces, text.subarray(sent)]),
@@ -83,14 +88,20 @@ function readTree(
   }
 }
 
-function walkOver(text: Buffer, catalog: PostgresCatalog, findings: Findings): Walk {
+function whyNotRead(error: unknown): string {
+  if (error instanceof TooMuchWork) return error.message
+  return error instanceof RangeError ? 'the statement nests too deeply to be read' : 'the analyser failed'
+}
+
+function walkOver(text: Buffer, catalog: PostgresCatalog, findings: Findings, work: Work): Walk {
   const walk: Walk = {
     catalog,
     findings,
     text,
+    work,
     expression: (value, scope) => walkExpression(walk, value, scope),
     query: (value, scope) => walkQuery(walk, value, scope),
-    apart: (inner) => walkOver(text, catalog, inner),
+    apart: (inner) => walkOver(text, catalog, inner, work),
   }
   return walk
 }

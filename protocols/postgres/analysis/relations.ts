@@ -10,7 +10,7 @@ import { catalogHop, catalogRelation, isCatalogSchema } from './catalog-relation
 import { checkFields } from './fields.ts'
 import type { Node } from './grammar.ts'
 import { type Charge, type Column, type Item, type Origin, SYSTEM_COLUMNS } from './scope.ts'
-import { errorAt, listOf, stringOf, type Walk, wordOf } from './walk.ts'
+import { errorAt, listOf, NOTE_WORK, stringOf, type Walk, wordOf } from './walk.ts'
 
 /** The schema-qualified name that a RangeVar means, after the checks that do not depend on what is there. */
 export function nameOf(
@@ -151,6 +151,7 @@ export function charge(walk: Walk, origin: Origin, column: string | undefined): 
 }
 
 export function chargeAll(walk: Walk, charges: readonly Charge[]): void {
+  walk.work.spend(charges.length * NOTE_WORK)
   for (const { origin, column } of charges) charge(walk, origin, column)
 }
 

@@ -17,7 +17,7 @@ import {
   UNKNOWN_RESULT,
 } from './scope.ts'
 import { isSettingLookup, settingLookup } from './setting-lookup.ts'
-import { isNode, listOf, nodeOf, stringOf, type Walk, wordOf } from './walk.ts'
+import { isNode, listOf, NOTE_WORK, nodeOf, stringOf, type Walk, wordOf } from './walk.ts'
 
 /** The server's own limit, MaxTupleAttributeNumber; a list of stars would make far more out of a short text. */
 const TARGETS_MAX = 1664
@@ -30,6 +30,7 @@ export function withClause(walk: Walk, value: unknown, level: Scope): Scope {
     return level
   }
   checkFields(walk.findings, 'WithClause', value)
+  walk.work.spend(level.ctes.size)
   const ctes = new Map(level.ctes)
   const scope: Scope = { items: level.items, ctes, parent: level.parent }
   const list = listOf(value['ctes']).map((cte) => nodeOf(cte, 'CommonTableExpr'))
@@ -195,6 +196,7 @@ function walkByOutput(walk: Walk, list: unknown, scope: Scope, output: Output, o
     const sort = nodeOf(value, 'SortBy')
     const key = sort === undefined ? value : sort['node']
     const name = bareName(key)
+    if (name !== undefined) walk.work.spend(output.columns.length)
     // A name that a `*` brought may be gone when the server reads this: then it is that of an input column.
     if (name !== undefined && output.columns.some((column) => column.name === name && !column.ofTable)) {
       // Grouping by an input column reads it; the result column of that name may be another.
@@ -219,6 +221,7 @@ function bareName(value: unknown): string | undefined {
 
 function readIfPresent(walk: Walk, name: string, scope: Scope): void {
   for (const item of scope.items) {
+    walk.work.spend(1 + item.columns.length)
     if (!item.bare) continue
     for (const column of item.columns) {
       if (column.name !== name) continue
@@ -241,6 +244,7 @@ function lockRows(walk: Walk, clauses: unknown, items: readonly Item[]): void {
     if (tables.length === 0) for (const item of items) lockBases(walk, item.bases)
     for (const table of tables) {
       const name = stringOf(nodeOf(table, 'RangeVar')?.['relname'])
+      walk.work.spend(items.length)
       const item = items.find((candidate) => candidate.named && candidate.name === name)
       if (item === undefined) walk.findings.unknown(`\`${name}\` of FOR UPDATE is not in FROM`)
       else lockBases(walk, item.bases)
@@ -249,6 +253,7 @@ function lockRows(walk: Walk, clauses: unknown, items: readonly Item[]): void {
 }
 
 function lockBases(walk: Walk, bases: readonly Origin[]): void {
+  walk.work.spend(bases.length * NOTE_WORK)
   for (const base of bases) {
     if (base.kind === 'table') walk.findings.touch('update', base.relation)
     else walk.findings.forbid('locks rows of something that is not a table')

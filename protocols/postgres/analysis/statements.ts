@@ -271,8 +271,8 @@ function walkCopy(walk: Walk, node: Node): StatementAction {
 function walkLock(walk: Walk, node: Node): StatementAction {
   checkFields(walk.findings, 'LockStmt', node)
   const { mode } = node
-  // ROW SHARE and weaker need no more than reading; others need one of the privileges to change the table.
-  const action = mode === 1 || mode === 2 ? 'select' : 'update'
+  // ACCESS SHARE needs no more than reading; others need one of the privileges to change the table.
+  const action = mode === 1 ? 'select' : 'update'
   for (const value of listOf(node['relations'])) {
     const rangeVar = nodeOf(value, 'RangeVar')
     const relation = rangeVar === undefined ? undefined : findRelation(walk, rangeVar)

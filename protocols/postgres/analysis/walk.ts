@@ -6,6 +6,7 @@ import type { Node } from './grammar.ts'
 import type { Result, Scope } from './scope.ts'
 
 export type Walk = {
+  readonly work: Work
   readonly catalog: PostgresCatalog
   readonly findings: Findings
   /** The text as parsed: node locations are byte offsets into it. */
@@ -16,6 +17,30 @@ export type Walk = {
   readonly query: (node: unknown, scope: Scope) => Result
   /** The same walk with its findings kept apart: of a statement inside another, which a name will carry. */
   readonly apart: (findings: Findings) => Walk
+}
+
+/**
+ * How many columns may be looked at in one text: each name is looked for in the columns of every table in view, so
+ * that a text of a megabyte could otherwise keep everybody waiting for minutes. A tenth of a second or so; 1,000
+ * names over 100 tables of 50 columns are a quarter of it.
+ */
+const WORK_MAX = 20_000_000
+
+/** Noting an access costs as much as looking at this many columns. */
+export const NOTE_WORK = 50
+
+/** Thrown where a text asks for more work than it may. */
+export class TooMuchWork extends Error {}
+
+/** The work that one text may still ask for. */
+export class Work {
+  #left = WORK_MAX
+
+  /** @param columns how many are about to be looked at */
+  spend(columns: number): void {
+    this.#left -= columns
+    if (this.#left < 0) throw new TooMuchWork('the statement names too many columns of too many tables')
+  }
 }
 
 /** An error at a node, with its place counted in characters from 1 as the server counts. */

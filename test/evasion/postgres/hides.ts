@@ -304,6 +304,7 @@ export const HIDES: readonly Hiding[] = [
       'truncate only secret, tickets',
       'truncate tickets restart identity',
       'lock table orders',
+      'lock table orders in row share mode',
       'lock secret in access share mode',
       'copy orders from stdin',
       'copy secret (id) from stdin',

@@ -372,6 +372,31 @@ test('names that outlive a statement are told, in order', () => {
   assert.deepEqual(prepared.analysis.accesses.map(written), ['select orders(id)'])
 })
 
+/** Many names, each to be looked for in many places. */
+const QUADRATIC: readonly string[] = [
+  `select 1 from ${numbered('orders t#', 240)} where id in (${'total, '.repeat(100_000)}1)`,
+  `select 1 from ${numbered('orders t#', 240)} ${'for update '.repeat(60_000)}`,
+  `with c as (select ${numbered('1 as a#', 1600)}) select 1 from ${numbered('c x#', 240)} where ${'a1599 = 1 or '.repeat(20_000)}true`,
+  `with c as (select ${numbered('1 as a#', 1600)}) select ${numbered('(select 1 from c x# natural join c y#)', 1000)}`,
+  `prepare z as select 1; ${'execute b;'.repeat(80_000)}`,
+]
+
+function numbered(piece: string, count: number): string {
+  return Array.from({ length: count }, (_, index) => piece.replaceAll('#', String(index))).join(', ')
+}
+
+test('a text of which every name is looked for in too many places is not understood', () => {
+  for (const text of QUADRATIC)
+    assert.equal(NEWEST.analyse(text).outcome, 'not_understood', text.slice(0, 40))
+})
+
+test('a text with a thousand names over eighty tables is read', () => {
+  const { outcome } = NEWEST.analyse(
+    `select ${numbered('t7.id as c#', 1000)} from ${numbered('orders t#', 80)}`,
+  )
+  assert.equal(outcome, 'accesses')
+})
+
 test('texts made to take long are refused or read in short time', () => {
   const texts = [
     `with ${Array.from({ length: 20_000 }, (_, index) => `c${index} as (select 1)`).join(', ')} select 1`,
@@ -381,6 +406,7 @@ test('texts made to take long are refused or read in short time', () => {
     `select ${'id, '.repeat(100_000)}1 from orders`,
     `select 1 where ${'id = 1 or '.repeat(50_000)}true`,
     `select ${'('.repeat(3000)}1${')'.repeat(3000)}`,
+    ...QUADRATIC,
   ]
   for (const text of texts) {
     // The processor's time: the machine may be busy with other tests.
