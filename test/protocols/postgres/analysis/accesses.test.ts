@@ -1,4 +1,4 @@
-/** What statements need, to the column, and on every grammar that is built in. */
+/** What statements need, to the column, and on every grammar that is built in. Long because it is a table of statements. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Access } from '../../../../protocols/access.ts'
