@@ -1,7 +1,7 @@
 /**
  * A session between its two sockets: the loop from bytes to verdicts to bytes.
  *
- * Longer than other files, because everything here works on the one state of a session: what waits, what runs, whether
+ * Long because everything here works on the one state of a session: what waits, what runs, whether
  * it is over.
  */
 import { randomBytes } from 'node:crypto'
