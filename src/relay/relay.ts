@@ -1,21 +1,14 @@
-/**
- * A session between its two sockets: the loop from bytes to verdicts to bytes.
- *
- * Long because everything here works on the one state of a session: what waits, what runs, whether
- * it is over.
- */
-import { randomBytes } from 'node:crypto'
+/** A session between its two sockets: the loop from bytes to verdicts to bytes. */
 import type { Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { EndCause, Session, Statement } from '../../protocols/session.ts'
-import { statementMember } from '../audit/event.ts'
-import { members } from '../audit/log.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
 import { countRelayed } from '../heap.ts'
 import { denied } from '../policy/decide.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
 import type { LiveSession } from './runs.ts'
+import { SessionRecord } from './session-record.ts'
 import type { System } from './system.ts'
 import { writeAll } from './write-all.ts'
 
@@ -57,11 +50,8 @@ export class Relay implements LiveSession {
   readonly #upstream: Socket
   readonly #token: RunToken
   readonly #grant: Grant
-  /** Members of every record of this session, made once. */
-  readonly #contextMembers: string
+  readonly #record: SessionRecord
   readonly #judge: Judge
-  /** When each relayed statement that is still running left, by statement id. */
-  readonly #leftAtMs = new Map<number, number>()
   readonly #timers: NodeJS.Timeout[] = []
   /** Relayed statements that may have changed the schema, by statement id. */
   readonly #changing = new Set<number>()
@@ -87,23 +77,14 @@ export class Relay implements LiveSession {
     this.#token = token
     this.#grant = grant
     this.#judge = system.judge(grant, knowledge)
-    this.#contextMembers = members({
-      ...system.auditContext,
-      run: token.run,
-      agent: token.agent,
-      grant: grant.name,
-      grant_sha256: this.#judge.grantSha256,
-      jti: token.jti,
-      session: randomBytes(8).toString('hex'),
-      client: parts.clientAddress,
-    })
+    this.#record = new SessionRecord(parts, this.#judge.grantSha256)
   }
 
   begin(): void {
     const { shared, metrics } = this.#system
     shared.runs.add(this)
     metrics.session(1)
-    shared.audit.append('session.start', this.#contextMembers)
+    this.#record.started()
     this.#endAt(this.#token.expiresAtMs, {
       kind: 'token_expired',
       message: 'the token of this run has expired',
@@ -258,15 +239,12 @@ export class Relay implements LiveSession {
   }
 
   #settle(statement: Statement, judgement: Judgement): void {
-    const { shared, metrics } = this.#system
+    const { metrics } = this.#system
     const { verdict, denial } = judgement
-    shared.audit.append(
-      'statement',
-      `${this.#contextMembers},"id":${statement.id},${statementMember(statement.text)},${judgement.members}`,
-    )
+    this.#record.statement(statement, judgement.members)
     metrics.statement(verdict.allowed, statement.analysis.action)
     if (denial === undefined || verdict.allowed) {
-      this.#leftAtMs.set(statement.id, performance.now())
+      this.#record.left(statement.id)
       if (statement.analysis.action === 'ddl') this.#changing.add(statement.id)
       this.#session.relay()
       return
@@ -283,10 +261,7 @@ export class Relay implements LiveSession {
   #hop(kind: Parameters<System['metrics']['hop']>[0], target: string | undefined): void {
     const { shared, metrics, config } = this.#system
     metrics.hop(kind)
-    shared.audit.append(
-      'hop',
-      `${this.#contextMembers},${members({ kind, from: config.name, to: target?.slice(0, HOP_TARGET_CHARACTERS_MAX) })}`,
-    )
+    this.#record.event('hop', { kind, from: config.name, to: target?.slice(0, HOP_TARGET_CHARACTERS_MAX) })
     const then = shared.config.onHop[kind]
     if (then === 'reject') return
     const cause: EndCause = { kind: 'hop', message: 'this run tried to leave its system' }
@@ -294,29 +269,17 @@ export class Relay implements LiveSession {
       this.end(cause)
       return
     }
-    shared.audit.append('quarantine', `${this.#contextMembers},${members({ kind })}`)
+    this.#record.event('quarantine', { kind })
     shared.runs.quarantine(this.run, cause)
   }
 
   #recordCompletions(): void {
-    const { shared } = this.#system
     for (let done = this.#session.completion(); done !== undefined; done = this.#session.completion()) {
-      const leftAtMs = this.#leftAtMs.get(done.statementId)
-      // Statements end in order: an earlier one that never answered was skipped by the server.
-      for (const id of this.#leftAtMs.keys()) {
-        if (id > done.statementId) break
-        this.#leftAtMs.delete(id)
-      }
       // What this run has just made is known before it is named again.
       if (this.#changing.delete(done.statementId) && done.error === undefined) {
         this.#system.backend?.refresh().catch(() => undefined)
       }
-      const durationUs = leftAtMs === undefined ? 0 : Math.round((performance.now() - leftAtMs) * 1_000)
-      const error = done.error === undefined ? '' : `,"error":${JSON.stringify(done.error)}`
-      shared.audit.append(
-        'result',
-        `${this.#contextMembers},"id":${done.statementId},"rows":${done.rows},"bytes":${done.bytes},"duration_us":${durationUs}${error}`,
-      )
+      this.#record.result(done)
     }
   }
 
@@ -353,10 +316,7 @@ export class Relay implements LiveSession {
         `bug in session of run ${this.run}: ${error instanceof Error ? error.stack : String(error)}`,
       )
     const message = known ? error.message : 'internal error'
-    shared.audit.append(
-      'protocol.error',
-      `${this.#contextMembers},${members({ message, side: known ? error.side : undefined })}`,
-    )
+    this.#record.event('protocol.error', { message, side: known ? error.side : undefined })
     if (known && error.side === 'server') this.#system.metrics.backendError('protocol')
     // Statements of this read that were judged before the break are recorded only if the log takes them now.
     if (!shared.audit.flush(shared.now())) this.#session.takeForServer()
@@ -372,7 +332,7 @@ export class Relay implements LiveSession {
       // A session that cannot even say goodbye is closed without words.
     }
     const { shared } = this.#system
-    shared.audit.append('session.end', `${this.#contextMembers},${members({ cause: cause.kind })}`)
+    this.#record.event('session.end', { cause: cause.kind })
     if (shared.audit.flush(shared.now())) writeAll(this.#upstream, this.#session.takeForServer())
     writeAll(this.#client, this.#session.takeForClient())
     this.#shutSockets()
@@ -383,7 +343,7 @@ export class Relay implements LiveSession {
     if (this.#over) return
     const { shared } = this.#system
     this.#recordCompletions()
-    shared.audit.append('session.end', `${this.#contextMembers},"cause":"client"`)
+    this.#record.event('session.end', { cause: 'client' })
     shared.audit.flush(shared.now())
     this.#shutSockets()
   }
