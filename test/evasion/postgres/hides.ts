@@ -11,8 +11,6 @@ export type Hiding = {
   readonly statements: readonly string[]
   readonly reason: DenyReason
   readonly hop?: HopKind
-  /** It names what does not exist: the server itself would not run it. */
-  readonly namesNothing?: true
 }
 
 export const HIDES: readonly Hiding[] = [
