@@ -128,11 +128,11 @@ export class AuditLog {
    * Hands over what waits within {@link RESULT_MS}, or together with the next statement's record: for records that
    * hold nothing back, so that they cost no system call of their own.
    */
-  flushSoon(): void {
+  flushSoon(now: () => number): void {
     if (this.#flushTimer !== undefined || this.#pending.length === 0) return
     this.#flushTimer = setTimeout(() => {
       this.#flushTimer = undefined
-      this.flush(Date.now())
+      this.flush(now())
     }, RESULT_MS)
   }
 

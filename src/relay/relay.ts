@@ -146,7 +146,7 @@ export class Relay implements LiveSession {
     if (this.#over) return
     if (judged === 0) {
       // Only results wait to be recorded; they hold nothing back.
-      shared.audit.flushSoon()
+      shared.audit.flushSoon(shared.now)
     } else if (!shared.audit.flush(nowMs)) {
       // What was judged just now is not recorded, so it does not leave: the bytes for the server are dropped.
       this.#session.takeForServer()

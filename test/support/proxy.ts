@@ -65,10 +65,8 @@ export async function startProxy(configuration: {
     }),
   )
   const { config } = loadConfig(file, { environment: {}, secrets: 'required' })
-  const notices: string[] = []
   const gateway = await Gateway.build(config, {
     notice: (line) => {
-      notices.push(line)
       if (process.env['BULKHEAD_TEST_VERBOSE'] !== undefined) process.stderr.write(`${line}\n`)
     },
     ...(now !== undefined && { now }),
