@@ -39,14 +39,20 @@ import { RawClient } from './raw-client.ts'
 const alikeErrors = (bytes: Buffer): string => serverText(bytes).replace(/E\((42601|25P02)\)/g, 'E(42501)')
 
 /**
- * An Execute is judged when it is sent, not when it is reached: where the portal of a refused statement has died with
- * its batch meanwhile, we refuse what the server would not find. Its place and its consequences are the same.
+ * An Execute of a portal that we do not know, or no longer, is refused with an error of ours where the server may have
+ * another. Its place and its consequences are the same. Two cases: an Execute is judged when it is sent, not when it is
+ * reached, and the portal of a refused statement may have died with its batch meanwhile (34000 to the server); and a
+ * simple Query that failed in a transaction leaves the server an unnamed portal that nobody bound (34000 to us).
  */
 function whereWeRefuse(native: string, proxied: string): string {
   const ours = proxied.split(' ')
+  const refusals = ['E(34000)', 'E(42501)']
   return native
     .split(' ')
-    .map((word, index) => (word === 'E(34000)' && ours[index] === 'E(42501)' ? 'E(42501)' : word))
+    .map((word, index) => {
+      const own = ours[index] ?? ''
+      return refusals.includes(word) && refusals.includes(own) ? own : word
+    })
     .join(' ')
 }
 
@@ -463,6 +469,16 @@ for (const { name: version, start } of SERVERS) {
         through.end()
       })
     }
+
+    test('the portal that a failed simple Query leaves in its transaction cannot be executed', async () => {
+      const failing = query('select 1/g from generate_series(0, 1) g')
+      const { native, proxied } = await both(
+        [query('begin'), failing, execute(''), sync, query('rollback')],
+        4,
+      )
+      assert.equal(native, 'C(BEGIN) Z(T) T E(22012) Z(E) E(25P02) Z(E) C(ROLLBACK) Z(I)')
+      assert.equal(proxied, 'C(BEGIN) Z(T) T E(22012) Z(E) E(34000) Z(E) C(ROLLBACK) Z(I)')
+    })
 
     test('FunctionCall is refused in its place', async () => {
       const client = await RawClient.login(proxy.port, login)
