@@ -1,3 +1,4 @@
+import type { SecretVerifier } from './secret.ts'
 import type { Session } from './session.ts'
 
 /** Gives `size` random bytes. Randomness is an argument, so that a recorded conversation can be replayed. */
@@ -22,6 +23,11 @@ export type AgentLoginOptions<Knowledge> = {
    * PEM of an RSA private key for MySQL's `caching_sha2_password` without TLS; `undefined`: that way is refused.
    */
   readonly rsaPrivateKey?: string
+  /**
+   * What is kept of the run secret of a user; `undefined`: that user has none, and shows a token. A user with a secret
+   * is asked to prove it by challenge and response, which may cross a network without TLS.
+   */
+  readonly verifierOf?: (user: string) => SecretVerifier | undefined
 }
 
 /** A value that its owner replaces from time to time; read `current` at each use. */
@@ -44,8 +50,10 @@ export type AgentLoginStep =
 export type AgentCredentials = {
   /** The run id that the driver sent as its user; `undefined` where the protocol allows to send none. */
   readonly user: string | undefined
-  /** The password as sent: a token. */
+  /** The password as sent: a token. Empty where `secret` is set. */
   readonly password: string
+  /** Set where the user has a run secret: whether the client has proved that it knows it. */
+  readonly secret?: 'proved' | 'wrong'
   /** The database asked for; `undefined` where none was named. Judged by the caller: another one is a hop. */
   readonly database: string | undefined
   /** What the client calls itself (application_name, connection attributes), cut to 64 characters. */

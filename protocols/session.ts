@@ -63,6 +63,19 @@ export type Completion = {
   readonly bytes: number
   /** The backend's error code (SQLSTATE, MySQL error number, Redis prefix) or `undefined`. */
   readonly error: string | undefined
+  /** The bound that cut it short; the client was told so in the database's own error. */
+  readonly limit?: LimitKind
+}
+
+/** A bound on one statement. */
+export type LimitKind = 'rows' | 'bytes' | 'time'
+
+/** Bounds on what one statement may bring back; an absent one does not bound. */
+export type ReplyLimits = {
+  /** Rows; Redis: elements of the reply. From 1. */
+  readonly rows: number | undefined
+  /** Bytes of the reply, frame headers counted. From 1. */
+  readonly bytes: number | undefined
 }
 
 /**
@@ -90,6 +103,19 @@ export interface Session {
   relay(): void
   /** Refuses the statement of `next()`, in its place and in the database's own words. */
   reject(denial: Denial): void
+  /**
+   * Bounds the replies of what is relayed from now on. A reply that passes a bound is cut short: no further row
+   * reaches the client, {@link takeCancel} asks to cancel the statement, and where its end was to stand the client
+   * gets the database's own error, which names the limit. Where the protocol cannot put an error there, the session ends.
+   */
+  limitReplies?(limits: ReplyLimits): void
+  /** True once for each statement that must be cancelled on the backend because its reply has passed a bound. */
+  takeCancel?(): boolean
+  /**
+   * A relayed statement has run out of its time and is being cancelled on the backend: the error that ends it reaches
+   * the client as this denial (reason `limit`). Nothing happens where it has ended meanwhile.
+   */
+  timeOut?(statementId: number, denial: Denial): void
   /** The next finished statement, in order; `undefined` when there is none. */
   completion(): Completion | undefined
   takeForServer(): readonly Buffer[]

@@ -14,7 +14,7 @@ const ROOT = HERE.endsWith(join('dist', 'test')) ? join(HERE, '..', '..') : join
  * here; `node:*` stands for every built-in module. The longest folder that fits a file decides.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  protocols: [],
+  protocols: ['node:crypto'],
   'protocols/postgres': ['protocols', 'node:crypto', 'node:buffer', 'pg-protocol'],
   'protocols/mysql': ['protocols', 'node:crypto', 'node:buffer', 'node-sql-parser'],
   'protocols/redis': ['protocols', 'node:crypto', 'node:buffer'],

@@ -2,7 +2,7 @@
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
-import type { Grant } from '../grants/grant.ts'
+import type { Grant, Limits } from '../grants/grant.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -20,6 +20,12 @@ export type SystemConfig = {
   readonly rsaPrivateKey: string | undefined
   /** Allow lines that bound every inline grant on this system; `undefined`: no bound. */
   readonly ceiling: readonly string[] | undefined
+  /** Of every grant on this system, where the grant itself sets no other. */
+  readonly limits: Limits
+  /** True where denials that no hop is are only recorded, whatever the grant says. */
+  readonly observe: boolean
+  /** Names of relations, or (Redis) key patterns: any touch of one is a hop. */
+  readonly decoys: readonly string[]
 }
 
 export type IssuerConfig = {

@@ -11,7 +11,7 @@ import { type Config, ConfigError, type ConfigProblem, type OnHop, type Reporter
 import { checkCrossReferences } from './cross-references.ts'
 import { fillIn } from './interpolation.ts'
 import { configuration, type WrittenConfiguration } from './schema.ts'
-import { readIssuer, readSystem } from './sections.ts'
+import { readIssuer, readLimits, readSystem } from './sections.ts'
 
 /** What `check-config` shows and `serve` uses. */
 export type LoadedConfig = { readonly config: Config; readonly written: WrittenConfiguration }
@@ -109,11 +109,9 @@ function build(written: WrittenConfiguration, path: string, report: Reporter): C
           system: grant.system,
           allow: grant.allow,
           metadata: grant.metadata,
-          limits: {
-            statementsPerMinute: grant.limits.statements_per_minute,
-            sessionMs: grant.limits.session,
-            connections: grant.limits.connections,
-          },
+          limits: readLimits({ ...written.systems[grant.system]?.limits, ...grant.limits }),
+          observe: grant.observe || written.systems[grant.system]?.observe === true,
+          narrowed: [],
         },
       ]),
     ),

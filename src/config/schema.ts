@@ -57,6 +57,41 @@ const backend = z.strictObject({
   schema: z.string().min(1).max(63).optional(),
 })
 
+const BYTE_UNITS = {
+  '': 1,
+  kB: 1_000,
+  MB: 1_000_000,
+  GB: 1_000_000_000,
+  KiB: 1 << 10,
+  MiB: 1 << 20,
+  GiB: 1 << 30,
+}
+
+/** `10MB`, `64KiB`, `4096`; bytes, from 1. */
+const bytes = z.union([z.int().min(1), z.string()]).transform((written, context) => {
+  if (typeof written === 'number') return written
+  const match = /^(\d{1,9})(kB|MB|GB|KiB|MiB|GiB|)$/.exec(written)
+  const size = Number(match?.[1]) * BYTE_UNITS[(match?.[2] ?? '') as keyof typeof BYTE_UNITS]
+  if (match === null || size < 1) {
+    context.addIssue({
+      code: 'custom',
+      message: 'write a number and a unit, such as `4096`, `64KiB`, `10MB`',
+    })
+    return z.NEVER
+  }
+  return size
+})
+
+const limits = z.strictObject({
+  rows: z.int().min(1).optional(),
+  bytes: bytes.optional(),
+  statement_timeout: duration.optional(),
+  statements_per_minute: z.int().min(1).optional(),
+  session: duration.optional(),
+  idle: duration.optional(),
+  connections: z.int().min(1).optional(),
+})
+
 const system = z.strictObject({
   protocol: z.enum(PROTOCOL_NAMES),
   listen: address,
@@ -66,12 +101,9 @@ const system = z.strictObject({
   allow_cleartext_password: z.boolean().default(false),
   rsa_key: z.string().optional(),
   ceiling: allow.optional(),
-})
-
-const limits = z.strictObject({
-  statements_per_minute: z.int().min(1).optional(),
-  session: duration.optional(),
-  connections: z.int().min(1).optional(),
+  limits: limits.default({}),
+  observe: z.boolean().default(false),
+  decoys: z.array(z.string()).max(1_000).default([]),
 })
 
 const grant = z.strictObject({
@@ -79,6 +111,7 @@ const grant = z.strictObject({
   allow,
   metadata: z.enum(METADATA_LEVELS).default('driver'),
   limits: limits.default({}),
+  observe: z.boolean().default(false),
 })
 
 const issuer = z.strictObject({

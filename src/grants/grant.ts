@@ -12,12 +12,30 @@ export type MetadataLevel = (typeof METADATA_LEVELS)[number]
 
 /** Bounds on a run under a grant; an absent one does not bound. */
 export type Limits = {
+  /** Rows that one statement may bring back (Redis: elements of the reply); from 1. */
+  readonly rows: number | undefined
+  /** Bytes that one statement may bring back; from 1. */
+  readonly bytes: number | undefined
+  /** Milliseconds that one statement may run on the backend. */
+  readonly statementMs: number | undefined
   /** Statements that a run may send in any 60 s, over all its sessions; from 1. */
   readonly statementsPerMinute: number | undefined
   /** Milliseconds that a session may live. */
   readonly sessionMs: number | undefined
+  /** Milliseconds that a session may stand idle: no statement running and none sent. */
+  readonly idleMs: number | undefined
   /** Sessions that a run may have open at once; from 1. */
   readonly connections: number | undefined
+}
+
+export const NO_LIMITS: Limits = {
+  rows: undefined,
+  bytes: undefined,
+  statementMs: undefined,
+  statementsPerMinute: undefined,
+  sessionMs: undefined,
+  idleMs: undefined,
+  connections: undefined,
 }
 
 /** The answer for one access: the indexes of the allow lines that cover it, or `undefined`. */
@@ -33,6 +51,13 @@ export type Grant = {
   readonly allow: readonly string[]
   readonly metadata: MetadataLevel
   readonly limits: Limits
+  /** Denials that no hop is are only recorded: the statement is relayed. */
+  readonly observe: boolean
+  /**
+   * What the holders of the token took away again, one list of allow lines for each time it was narrowed: a statement
+   * must be allowed by the grant and by each of these.
+   */
+  readonly narrowed: readonly (readonly string[])[]
 }
 
 /** The allow lines, read but not yet folded to a system's names. */

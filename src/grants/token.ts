@@ -40,6 +40,21 @@ export type RunToken = {
   readonly jti: string
   /** Milliseconds since the epoch. */
   readonly expiresAtMs: number
+  /**
+   * The tokens that this one was narrowed from, the first one first; empty for a token as its issuer signed it. What
+   * ends one of them ends this one.
+   */
+  readonly ancestors: readonly { readonly run: string; readonly jti: string }[]
+  /** What its narrowings left, one list of allow lines each; see `Grant.narrowed`. */
+  readonly narrowed: readonly (readonly string[])[]
+}
+
+/**
+ * The run that answers for a token: the one that its issuer named. Limits and quarantines are kept under it, because a
+ * narrowed token may choose a run id of its own.
+ */
+export function rootRun(token: Pick<RunToken, 'run' | 'ancestors'>): string {
+  return token.ancestors[0]?.run ?? token.run
 }
 
 /** Why a token is refused; a closed list, because it is a metric label. */
@@ -117,6 +132,8 @@ function readClaims(payload: JWTPayload): RunToken | undefined {
     grant,
     jti,
     expiresAtMs: exp * 1_000,
+    ancestors: [],
+    narrowed: [],
   }
 }
 

@@ -34,8 +34,8 @@ export type Denied = {
 /** What of a grant a decision needs. */
 export type Decider = {
   readonly matcher: Matcher
-  /** The most that may ever be granted on this system; `undefined`: no bound. Judged besides the grant. */
-  readonly ceiling: Matcher | undefined
+  /** Each must cover an access besides the grant: the system's ceiling, and what narrowings of the token left. */
+  readonly bounds: readonly Matcher[]
   readonly metadata: MetadataLevel
 }
 
@@ -64,7 +64,7 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
 
 function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
   const [only] = accesses
-  if (only?.kind === 'command' && accesses.length === 1 && grant.ceiling === undefined) {
+  if (only?.kind === 'command' && accesses.length === 1 && grant.bounds.length === 0) {
     // The hot path of Redis, whose verdicts are not memoised: a granted command costs no closure and no set.
     const rules = grant.matcher.covering(only)
     if (rules !== undefined) return { allowed: true, rules }
@@ -72,23 +72,23 @@ function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
   const rules = new Set<number>()
   const missing: Access[] = []
   const covering = (access: Access): readonly number[] | undefined =>
-    grant.ceiling !== undefined && grant.ceiling.covering(access) === undefined
-      ? undefined
-      : grant.matcher.covering(access)
+    grant.bounds.every((bound) => bound.covering(access) !== undefined)
+      ? grant.matcher.covering(access)
+      : undefined
   for (const access of accesses) {
     if (access.kind === 'metadata') {
       if (!seesMetadata(grant.metadata, access.level)) missing.push(access)
       continue
     }
     const lines = covering(access)
-    if (lines === undefined) missing.push(narrowed(access, covering))
+    if (lines === undefined) missing.push(uncovered(access, covering))
     else for (const line of lines) rules.add(line)
   }
   if (missing.length > 0) return { ...denied('not_granted', undefined), missing }
   return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
 }
 
-function narrowed(access: Access, covering: Matcher['covering']): Access {
+function uncovered(access: Access, covering: Matcher['covering']): Access {
   if (access.kind !== 'relation' || access.columns === undefined) return access
   if (covering({ ...access, columns: [] }) === undefined) return { ...access, columns: undefined }
   const columns = access.columns.filter((column) => covering({ ...access, columns: [column] }) === undefined)

@@ -45,7 +45,7 @@ export class Judge {
       compileLines(parseLines(lines, system.protocol), naming)
     this.#decider = {
       matcher: compiled(grant.allow),
-      ceiling: system.ceiling === undefined ? undefined : compiled(system.ceiling),
+      bounds: [...(system.ceiling === undefined ? [] : [system.ceiling]), ...grant.narrowed].map(compiled),
       metadata: grant.metadata,
     }
     // A Redis analysis belongs to one command with its keys and is never seen again.
@@ -77,6 +77,7 @@ function canonical(grant: Grant, ceiling: readonly string[] | undefined): string
     allow: grant.allow,
     metadata: grant.metadata,
     ceiling: ceiling ?? null,
+    narrowed: grant.narrowed,
   })
 }
 

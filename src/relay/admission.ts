@@ -76,7 +76,8 @@ function namesRun(user: string | undefined, run: string, protocol: string): bool
 function grantOf(token: RunToken, { shared, config }: System): Grant | undefined {
   if (typeof token.grant === 'string') {
     const grant = shared.config.grants.get(token.grant)
-    return grant?.system === config.name ? grant : undefined
+    if (grant?.system !== config.name) return undefined
+    return token.narrowed.length === 0 ? grant : { ...grant, narrowed: token.narrowed }
   }
   try {
     parseLines(token.grant.allow, config.protocol)
@@ -89,7 +90,9 @@ function grantOf(token: RunToken, { shared, config }: System): Grant | undefined
     system: config.name,
     allow: token.grant.allow,
     metadata: token.grant.metadata,
-    limits: { statementsPerMinute: undefined, sessionMs: undefined, connections: undefined },
+    limits: config.limits,
+    observe: config.observe,
+    narrowed: token.narrowed,
   }
 }
 

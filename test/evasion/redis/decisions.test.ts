@@ -12,7 +12,7 @@ import { GRANT } from './world.ts'
 const analyser = new RedisAnalyser(offlineCatalog())
 const grant = {
   matcher: compileLines(parseLines(GRANT, redis.name), redisNaming),
-  ceiling: undefined,
+  bounds: [],
   metadata: 'driver',
 } as const
 

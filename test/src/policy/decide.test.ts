@@ -21,7 +21,7 @@ const readColumns: Access = { kind: 'metadata', level: 'introspect', name: 'info
 const covering = (...accesses: Access[]): Matcher => ({
   covering: (access) => (accesses.includes(access) ? [accesses.indexOf(access)] : undefined),
 })
-const decider: Decider = { matcher: covering(readOrders), ceiling: undefined, metadata: 'driver' }
+const decider: Decider = { matcher: covering(readOrders), bounds: [], metadata: 'driver' }
 
 const needs = (...accesses: Access[]): Analysis => ({ outcome: 'accesses', action: 'select', accesses })
 
@@ -50,13 +50,13 @@ const cases: readonly {
   },
   {
     when: 'the grant exceeds the ceiling',
-    decider: { ...decider, ceiling: covering(deleteOrders) },
+    decider: { ...decider, bounds: [covering(deleteOrders)] },
     analysis: needs(readOrders),
     outcome: 'not_granted',
   },
   {
     when: 'grant and ceiling both cover it',
-    decider: { ...decider, ceiling: covering(readOrders) },
+    decider: { ...decider, bounds: [covering(readOrders)] },
     analysis: needs(readOrders),
     outcome: 'allowed',
   },
@@ -107,7 +107,7 @@ test('beside an object that is not granted, nothing is told of one that does not
 })
 
 test('a grant of nothing denies everything that needs something', () => {
-  const nothing: Decider = { matcher: covering(), ceiling: undefined, metadata: 'none' }
+  const nothing: Decider = { matcher: covering(), bounds: [], metadata: 'none' }
   assert.equal(decide(nothing, needs(readOrders)).allowed, false)
 })
 
