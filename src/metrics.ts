@@ -30,6 +30,9 @@ const LOGIN_FAULTS = [
 ] as const
 export type LoginFault = TokenFault | (typeof LOGIN_FAULTS)[number]
 
+/** What came of a statement; `would_deny`: relayed although no allow line covers it, because the grant only observes. */
+export type VerdictWord = 'allow' | 'deny' | 'would_deny'
+
 /** Decisions take microseconds; a statement seen for the first time, up to milliseconds. */
 const DECISION_BUCKETS_SECONDS = [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 1]
 
@@ -67,8 +70,7 @@ class Tally {
 
 /** The counters of one system. */
 export class SystemMetrics {
-  readonly #allowed: Readonly<Record<StatementAction, Cell>>
-  readonly #refused: Readonly<Record<StatementAction, Cell>>
+  readonly #statements: Readonly<Record<VerdictWord, Readonly<Record<StatementAction, Cell>>>>
   readonly #denied: Readonly<Record<DenyReason, Cell>>
   readonly #hops: Readonly<Record<HopKind, Cell>>
   readonly #authFailures: Readonly<Record<LoginFault, Cell>>
@@ -78,10 +80,13 @@ export class SystemMetrics {
   readonly #decisions: Histogram.Internal<'protocol'>
 
   constructor(tallies: Tallies, system: string, protocol: ProtocolName) {
-    const statements = (verdict: string) =>
+    const statements = (verdict: VerdictWord) =>
       tallies.statements.perLabel(STATEMENT_ACTIONS, (action) => ({ system, protocol, verdict, action }))
-    this.#allowed = statements('allow')
-    this.#refused = statements('deny')
+    this.#statements = {
+      allow: statements('allow'),
+      deny: statements('deny'),
+      would_deny: statements('would_deny'),
+    }
     this.#denied = tallies.denied.perLabel(DENY_REASONS, (reason) => ({ system, protocol, reason }))
     this.#hops = tallies.hops.perLabel(HOP_KINDS, (kind) => ({ system, kind }))
     this.#authFailures = tallies.authFailures.perLabel([...TOKEN_FAULTS, ...LOGIN_FAULTS], (reason) => ({
@@ -98,9 +103,8 @@ export class SystemMetrics {
     this.#decisions = tallies.decisions.labels({ protocol })
   }
 
-  statement(allowed: boolean, action: StatementAction): void {
-    const cells = allowed ? this.#allowed : this.#refused
-    cells[action].count += 1
+  statement(verdict: VerdictWord, action: StatementAction): void {
+    this.#statements[verdict][action].count += 1
   }
 
   denied(reason: DenyReason): void {

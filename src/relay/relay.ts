@@ -204,7 +204,7 @@ export class Relay implements LiveSession {
     for (let statement = this.#session.next(); statement !== undefined; statement = this.#session.next()) {
       const { denial } = this.#judge.judgementOf(denied('audit_unavailable', undefined), statement.analysis)
       if (denial === undefined) throw new Error('a denial has words')
-      metrics.statement(false, statement.analysis.action)
+      metrics.statement('deny', statement.analysis.action)
       metrics.denied('audit_unavailable')
       this.#session.reject(denial)
     }
@@ -242,7 +242,7 @@ export class Relay implements LiveSession {
     const { metrics } = this.#system
     const { verdict, denial } = judgement
     this.#record.statement(statement, judgement.members)
-    metrics.statement(verdict.allowed, statement.analysis.action)
+    metrics.statement(verdict.allowed ? 'allow' : 'deny', statement.analysis.action)
     if (denial === undefined || verdict.allowed) {
       this.#record.left(statement.id)
       if (statement.analysis.action === 'ddl') this.#changing.add(statement.id)
