@@ -7,6 +7,7 @@ import { HOP_KINDS, type HopKind, STATEMENT_ACTIONS, type StatementAction } from
 import { PROTOCOL_NAMES, type ProtocolName } from '../protocols/protocol.ts'
 import { DENY_REASONS, type DenyReason } from '../protocols/session.ts'
 import { TOKEN_FAULTS, type TokenFault } from './grants/token.ts'
+import type { VerdictWord } from './policy/words.ts'
 
 /** Ways in which a backend can fail a session. */
 const BACKEND_FAULTS = [
@@ -29,9 +30,6 @@ const LOGIN_FAULTS = [
   'decoy',
 ] as const
 export type LoginFault = TokenFault | (typeof LOGIN_FAULTS)[number]
-
-/** What came of a statement; `would_deny`: relayed although no allow line covers it, because the grant only observes. */
-export type VerdictWord = 'allow' | 'deny' | 'would_deny'
 
 /** Decisions take microseconds; a statement seen for the first time, up to milliseconds. */
 const DECISION_BUCKETS_SECONDS = [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 1]

@@ -1,5 +1,7 @@
 /** The checks that need more than one section: grants against systems, listeners against each other. */
+import type { ProtocolName } from '../../protocols/protocol.ts'
 import { AllowLineError } from '../grants/allow-line-error.ts'
+import { checkDecoy } from '../grants/decoys.ts'
 import { checkAllowLine } from '../grants/grant.ts'
 import type { Config, Reporter } from './config.ts'
 
@@ -15,12 +17,15 @@ export function checkCrossReferences(config: Config, report: Reporter): void {
         mend: 'name a system with a backend',
       })
     } else {
-      checkLines(grant.allow, ['grants', name, 'allow'], system.protocol, report)
+      checkLines(grant.allow, ['grants', name, 'allow'], allowLines(system.protocol), report)
     }
   }
   for (const [name, system] of config.systems) {
-    if (system.ceiling !== undefined) {
-      checkLines(system.ceiling, ['systems', name, 'ceiling'], system.protocol, report)
+    const { protocol, ceiling = [], decoys } = system
+    checkLines(ceiling, ['systems', name, 'ceiling'], allowLines(protocol), report)
+    checkLines(decoys, ['systems', name, 'decoys'], decoysOf(protocol), report)
+    if (system.decoy && decoys.length > 0) {
+      report(['systems', name, 'decoys'], 'a decoy is one whole, and has no decoys', { mend: 'remove it' })
     }
   }
   checkListeners(config, report)
@@ -32,18 +37,31 @@ export function checkCrossReferences(config: Config, report: Reporter): void {
   }
 }
 
+/** A kind of line that is written in a protocol's own words. */
+type LineKind = { readonly mistake: string; readonly check: (line: string) => void }
+
+const allowLines = (protocol: ProtocolName): LineKind => ({
+  mistake: 'not an allow line',
+  check: (line) => checkAllowLine(line, protocol),
+})
+
+const decoysOf = (protocol: ProtocolName): LineKind => ({
+  mistake: 'not a decoy',
+  check: (line) => checkDecoy(line, protocol),
+})
+
 function checkLines(
   lines: readonly string[],
   path: readonly (string | number)[],
-  protocol: Parameters<typeof checkAllowLine>[1],
+  kind: LineKind,
   report: Reporter,
 ): void {
   for (const [index, line] of lines.entries()) {
     try {
-      checkAllowLine(line, protocol)
+      kind.check(line)
     } catch (error) {
       if (!(error instanceof AllowLineError)) throw error
-      report([...path, index], 'not an allow line', { pointed: error.pointed(line), mend: error.mend })
+      report([...path, index], kind.mistake, { pointed: error.pointed(line), mend: error.mend })
     }
   }
 }

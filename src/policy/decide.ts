@@ -6,6 +6,7 @@
 import type { Access } from '../../protocols/access.ts'
 import type { Analysis, HopKind, NativeError } from '../../protocols/analysis.ts'
 import type { DenyReason } from '../../protocols/session.ts'
+import type { DecoyFinder } from '../grants/decoys.ts'
 import { type Matcher, METADATA_LEVELS, type MetadataLevel } from '../grants/grant.ts'
 
 export type Verdict = Allowed | Denied
@@ -37,11 +38,15 @@ export type Decider = {
   /** Each must cover an access besides the grant: the system's ceiling, and what narrowings of the token left. */
   readonly bounds: readonly Matcher[]
   readonly metadata: MetadataLevel
+  /** What of the system is there only to be touched; `undefined`: nothing. */
+  readonly decoys: DecoyFinder | undefined
 }
 
 const NO_ACCESSES: readonly Access[] = []
 
 export function decide(grant: Decider, analysis: Analysis): Verdict {
+  const decoy = 'accesses' in analysis ? touchedDecoy(grant, analysis.accesses) : undefined
+  if (decoy !== undefined) return decoy
   switch (analysis.outcome) {
     case 'accesses':
       return decideAccesses(grant, analysis.accesses)
@@ -60,6 +65,32 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
     case 'hop':
       return { ...denied('hop', analysis.why), hop: { kind: analysis.hop, target: analysis.target } }
   }
+}
+
+/** A touch counts whatever the grant says, and before it. */
+function touchedDecoy({ decoys }: Decider, accesses: readonly Access[]): Denied | undefined {
+  if (decoys === undefined) return undefined
+  for (const access of accesses) {
+    const target = decoys(access)
+    if (target !== undefined) {
+      const missing = [access.kind === 'relation' ? { ...access, columns: undefined } : access]
+      return { ...denied('hop', undefined), missing, hop: { kind: 'decoy', target } }
+    }
+  }
+  return undefined
+}
+
+/**
+ * True where a denial of this analysis is only for want of an allow line of the grant itself, so that a grant which
+ * observes lets it pass. What is not understood, what leaves the system, and what a ceiling or a narrowed token takes away
+ * is refused all the same.
+ */
+export function isObservable(grant: Decider, analysis: Analysis, { reason }: Denied): boolean {
+  if (analysis.outcome !== 'accesses' || (reason !== 'not_granted' && reason !== 'limit')) return false
+  return analysis.accesses.every(
+    (access) =>
+      access.kind === 'metadata' || grant.bounds.every((bound) => bound.covering(access) !== undefined),
+  )
 }
 
 function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {

@@ -9,9 +9,10 @@ import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { Denial } from '../../protocols/session.ts'
 import { recordedAccesses } from '../audit/event.ts'
 import { members } from '../audit/log.ts'
+import { compileDecoys } from '../grants/decoys.ts'
 import { compileLines, type Grant, type Matcher, parseLines } from '../grants/grant.ts'
-import { type Decider, decide, type Verdict } from './decide.ts'
-import { denialOf } from './words.ts'
+import { type Decider, decide, isObservable, type Verdict } from './decide.ts'
+import { denialOf, type VerdictWord } from './words.ts'
 
 /** A reason may quote a name of the statement, which may be as long as one likes. */
 const WHY_CHARACTERS_MAX = 1_024
@@ -19,10 +20,19 @@ const WHY_CHARACTERS_MAX = 1_024
 /** A verdict with all that follows from it. */
 export type Judgement = {
   readonly verdict: Verdict
+  /** `would_deny`: the grant only observes, and the statement is relayed. */
+  readonly word: VerdictWord
   /** For the client; `undefined` when allowed. */
   readonly denial: Denial | undefined
   /** The verdict as members of an audit record. */
   readonly members: string
+}
+
+/** What of a system bears on every verdict there. */
+type JudgedSystem = {
+  readonly protocol: ProtocolName
+  readonly ceiling: readonly string[] | undefined
+  readonly decoys: readonly string[]
 }
 
 export class Judge {
@@ -33,20 +43,17 @@ export class Judge {
   readonly #decider: Decider
   readonly #memo: WeakMap<Analysis, Judgement> | undefined
 
-  constructor(
-    grant: Grant,
-    system: { readonly protocol: ProtocolName; readonly ceiling: readonly string[] | undefined },
-    naming: Naming,
-  ) {
+  constructor(grant: Grant, system: JudgedSystem, naming: Naming) {
     this.grant = grant
     this.naming = naming
-    this.grantSha256 = createHash('sha256').update(canonical(grant, system.ceiling)).digest('hex')
+    this.grantSha256 = createHash('sha256').update(canonical(grant, system)).digest('hex')
     const compiled = (lines: readonly string[]): Matcher =>
       compileLines(parseLines(lines, system.protocol), naming)
     this.#decider = {
       matcher: compiled(grant.allow),
       bounds: [...(system.ceiling === undefined ? [] : [system.ceiling]), ...grant.narrowed].map(compiled),
       metadata: grant.metadata,
+      decoys: compileDecoys(system.decoys, system.protocol, naming),
     }
     // A Redis analysis belongs to one command with its keys and is never seen again.
     this.#memo = system.protocol === 'redis' ? undefined : new WeakMap()
@@ -62,40 +69,54 @@ export class Judge {
 
   /** Words a verdict, also one that came from outside the statement (time, limits). */
   judgementOf(verdict: Verdict, analysis: Analysis): Judgement {
+    const word = this.#wordOf(verdict, analysis)
     return {
       verdict,
+      word,
       denial: verdict.allowed ? undefined : denialOf(verdict, this.grant.allow),
-      members: verdictMembers(verdict, analysis, this.grant.allow),
+      members: verdictMembers(verdict, word, analysis, this.grant.allow),
     }
+  }
+
+  #wordOf(verdict: Verdict, analysis: Analysis): VerdictWord {
+    if (verdict.allowed) return 'allow'
+    return this.grant.observe && isObservable(this.#decider, analysis, verdict) ? 'would_deny' : 'deny'
   }
 }
 
 /** The grant as text, the same for the same rights whatever order the keys of the file had. */
-function canonical(grant: Grant, ceiling: readonly string[] | undefined): string {
+function canonical(grant: Grant, { ceiling, decoys }: JudgedSystem): string {
   return JSON.stringify({
     system: grant.system,
     allow: grant.allow,
     metadata: grant.metadata,
     ceiling: ceiling ?? null,
     narrowed: grant.narrowed,
+    decoys,
+    observe: grant.observe,
   })
 }
 
-function verdictMembers(verdict: Verdict, analysis: Analysis, allow: readonly string[]): string {
+function verdictMembers(
+  verdict: Verdict,
+  word: VerdictWord,
+  analysis: Analysis,
+  allow: readonly string[],
+): string {
   const accesses =
     'accesses' in analysis && analysis.accesses.length > 0 ? recordedAccesses(analysis.accesses) : undefined
   if (verdict.allowed) {
     return members({
       action: analysis.action,
       accesses,
-      verdict: 'allow',
+      verdict: word,
       rules: verdict.rules.map((index) => allow[index]),
     })
   }
   return members({
     action: analysis.action,
     accesses,
-    verdict: 'deny',
+    verdict: word,
     reason: verdict.reason,
     why: verdict.why?.slice(0, WHY_CHARACTERS_MAX),
     missing: verdict.missing.length > 0 ? recordedAccesses(verdict.missing) : undefined,

@@ -6,6 +6,10 @@ import type { Access, CommandAccess } from '../../protocols/access.ts'
 import type { Denial, DenyReason } from '../../protocols/session.ts'
 import type { Denied } from './decide.ts'
 
+/** What came of a statement; `would_deny`: relayed although no allow line covers it, because the grant only observes. */
+export const VERDICT_WORDS = ['allow', 'deny', 'would_deny'] as const
+export type VerdictWord = (typeof VERDICT_WORDS)[number]
+
 /** How many allow lines a hint shows. */
 const HINT_LINES_MAX = 4
 
@@ -72,7 +76,9 @@ function printable(bytes: string): string {
 
 /** Words a denial for the client. `allow` are the grant's lines, for the hint. */
 export function denialOf(denied: Denied, allow: readonly string[]): Denial {
-  const { reason, missing, nativeError, hop } = denied
+  const { missing, nativeError, hop } = denied
+  // A decoy is worth what it is not recognised for: whoever touched one reads an ordinary denial.
+  const reason = hop?.kind === 'decoy' ? 'not_granted' : denied.reason
   const first = missing[0]
   const message =
     reason === 'not_granted'

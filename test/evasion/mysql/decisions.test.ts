@@ -26,7 +26,7 @@ function verdictOn(
 ): Verdict {
   const analyser = analysers[flavour]
   const matcher = compileLines(parseLines(allow, 'mysql'), analyser.naming)
-  return decide({ matcher, bounds: [], metadata }, analyser.analyse(statement))
+  return decide({ matcher, bounds: [], decoys: undefined, metadata }, analyser.analyse(statement))
 }
 
 function shorten(statement: string): string {
@@ -80,7 +80,10 @@ for (const flavour of FLAVOURS) {
         [ALLOW, false],
       ] as const) {
         const matcher = compileLines(parseLines(allow, 'mysql'), analyser.naming)
-        const verdict = decide({ matcher, bounds: [], metadata: 'none' }, analyser.analyse(statement))
+        const verdict = decide(
+          { matcher, bounds: [], decoys: undefined, metadata: 'none' },
+          analyser.analyse(statement),
+        )
         assert.equal(verdict.allowed, isAllowed, JSON.stringify(verdict))
       }
     })

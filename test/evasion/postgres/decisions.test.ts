@@ -41,7 +41,7 @@ after(() => database.drop())
 
 function verdictOn(statement: string, metadata: MetadataLevel): Verdict {
   const matcher = compileLines(parseLines(ALLOW, 'postgres'), analyser.naming)
-  return decide({ matcher, bounds: [], metadata }, analyser.analyse(statement))
+  return decide({ matcher, bounds: [], decoys: undefined, metadata }, analyser.analyse(statement))
 }
 
 function shorten(statement: string): string {

@@ -13,6 +13,7 @@ const analyser = new RedisAnalyser(offlineCatalog())
 const grant = {
   matcher: compileLines(parseLines(GRANT, redis.name), redisNaming),
   bounds: [],
+  decoys: undefined,
   metadata: 'driver',
 } as const
 

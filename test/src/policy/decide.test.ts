@@ -21,7 +21,7 @@ const readColumns: Access = { kind: 'metadata', level: 'introspect', name: 'info
 const covering = (...accesses: Access[]): Matcher => ({
   covering: (access) => (accesses.includes(access) ? [accesses.indexOf(access)] : undefined),
 })
-const decider: Decider = { matcher: covering(readOrders), bounds: [], metadata: 'driver' }
+const decider: Decider = { matcher: covering(readOrders), bounds: [], decoys: undefined, metadata: 'driver' }
 
 const needs = (...accesses: Access[]): Analysis => ({ outcome: 'accesses', action: 'select', accesses })
 
@@ -107,7 +107,7 @@ test('beside an object that is not granted, nothing is told of one that does not
 })
 
 test('a grant of nothing denies everything that needs something', () => {
-  const nothing: Decider = { matcher: covering(), bounds: [], metadata: 'none' }
+  const nothing: Decider = { matcher: covering(), bounds: [], decoys: undefined, metadata: 'none' }
   assert.equal(decide(nothing, needs(readOrders)).allowed, false)
 })
 
