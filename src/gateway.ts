@@ -6,8 +6,8 @@ import { readIssuers } from './grants/keys.ts'
 import { Metrics } from './metrics.ts'
 import { loadProtocol } from './protocols.ts'
 import { Listener } from './relay/listener.ts'
-import { Runs } from './relay/runs.ts'
 import { type Shared, System } from './relay/system.ts'
+import { Runs } from './runs/live.ts'
 
 /** How long open sessions may take to end by themselves when the gateway stops. */
 const DRAIN_MS = 1_000
@@ -48,7 +48,12 @@ export class Gateway {
     const now = options.now ?? Date.now
     const issuers = await readIssuers(config.issuers)
     const audit = new AuditLog(config.auditFile)
-    const metrics = new Metrics(() => audit)
+    const metrics = new Metrics(() => ({
+      records: audit.records,
+      failures: audit.failures,
+      writable: audit.isWritable(now()),
+    }))
+    metrics.configurationLoaded(now())
     const shared: Shared = { config, issuers, audit, runs: new Runs(), now, notice: options.notice }
     const systems: System[] = []
     for (const system of config.systems.values()) {
@@ -58,7 +63,7 @@ export class Gateway {
         open(system.backend, ({ level, message }) =>
           options.notice(`${level}: system ${system.name}: ${message}`),
         )
-      const counters = metrics.ofSystem(system.name, system.protocol)
+      const counters = metrics.ofSystem(system.name, system.protocol, backend && (() => backend.reachable))
       systems.push(new System(system, { protocol, backend, metrics: counters, shared }))
     }
     return new Gateway(systems, shared, metrics)

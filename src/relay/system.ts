@@ -8,7 +8,7 @@ import type { Grant } from '../grants/grant.ts'
 import type { Issuer } from '../grants/keys.ts'
 import type { SystemMetrics } from '../metrics.ts'
 import { Judge } from '../policy/judge.ts'
-import type { Runs } from './runs.ts'
+import type { Runs } from '../runs/live.ts'
 
 /** What all systems of a gateway share. */
 export type Shared = {

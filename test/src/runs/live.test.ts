@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type LiveSession, Runs } from '../../../src/relay/runs.ts'
-import { StatementRates } from '../../../src/relay/statement-rates.ts'
+import { type LiveSession, Runs } from '../../../src/runs/live.ts'
+import { StatementRates } from '../../../src/runs/statement-rates.ts'
 
 const session = (run: string, system: string): LiveSession => ({
   run,
