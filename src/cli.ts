@@ -1,27 +1,15 @@
 #!/usr/bin/env node
 /** The command line; the only file that ends the process. */
 import './heap.ts'
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import type { CheckOptions } from './commands/check.ts'
 import { CommandError, EXIT } from './commands/exit.ts'
 import type { IssueOptions } from './commands/issue.ts'
 import { ConfigError } from './config/config.ts'
 import { KeyError } from './grants/keys.ts'
+import { version } from './version.ts'
 
 const CONFIG_DEFAULT = './bulkhead.yaml'
-
-/** The version stands in one place, beside the compiled tree and beside the sources. */
-function version(): string {
-  for (const path of ['../package.json', '../../package.json']) {
-    try {
-      return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version
-    } catch {
-      // Sources and compiled files lie at different depths; one of the two paths is right.
-    }
-  }
-  return 'unknown'
-}
 
 function program(): Command {
   const root = new Command('bulkhead')
