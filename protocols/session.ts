@@ -116,6 +116,12 @@ export interface Session {
    * the client as this denial (reason `limit`). Nothing happens where it has ended meanwhile.
    */
   timeOut?(statementId: number, denial: Denial): void
+  /**
+   * No conversation that cancels on the backend is under way any more: each that {@link takeCancel} or {@link timeOut}
+   * has led to was closed by the backend, or has failed. Until then nothing new is let through, because a cancel that
+   * comes late would hit it; call `next()` afterwards.
+   */
+  cancelsOver?(): void
   /** The next finished statement, in order; `undefined` when there is none. */
   completion(): Completion | undefined
   takeForServer(): readonly Buffer[]
