@@ -6,6 +6,7 @@ export type AuditEvent =
   | 'proxy.start'
   | 'proxy.stop'
   | 'session.start'
+  | 'session.regrant'
   | 'session.end'
   | 'auth.failure'
   | 'statement'

@@ -7,6 +7,7 @@
  */
 import crypto from 'node:crypto'
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
+import { escaped } from './escape.ts'
 import type { AuditContext, AuditEvent } from './event.ts'
 
 /** The `prev` of a file's first record. */
@@ -22,13 +23,6 @@ const RESULT_MS = 50
 const RETRY_MS = 1_000
 
 const NEWLINE = 0x0a
-
-/**
- * What JSON may hold as it is and a terminal or an editor would obey: controls of eight bits, marks that turn the
- * direction of writing, line separators, characters without width.
- */
-const UNSEEN = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/
-const EVERY_UNSEEN = new RegExp(UNSEEN, 'g')
 
 export class AuditLog {
   readonly file: string
@@ -75,7 +69,7 @@ export class AuditLog {
   /** Adds a record of the given fields, which are already JSON members (`"a":1,"b":2`), possibly none. */
   append(event: AuditEvent, members: string): void {
     this.#pendingSeq += 1
-    const fields = members === '' ? '' : `,${UNSEEN.test(members) ? escaped(members) : members}`
+    const fields = members === '' ? '' : `,${escaped(members)}`
     const body = `{"time":"${timestamp()}","seq":${this.#pendingSeq},"event":"${event}"${fields},"prev":"${this.#pendingHash}"`
     this.#pendingHash = sha256(body)
     this.#pending.push(`${body},"hash":"${this.#pendingHash}"}\n`)
@@ -162,10 +156,6 @@ export class AuditLog {
 /** JSON members of the defined fields, without the braces. */
 export function members(fields: Readonly<Record<string, unknown>>): string {
   return JSON.stringify(fields).slice(1, -1)
-}
-
-function escaped(text: string): string {
-  return text.replace(EVERY_UNSEEN, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** The one-shot form, half the price for a short text, came with Node 20.12. */
