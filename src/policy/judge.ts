@@ -6,12 +6,12 @@ import { createHash } from 'node:crypto'
 import type { Analysis } from '../../protocols/analysis.ts'
 import type { Naming } from '../../protocols/naming.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
-import type { Denial } from '../../protocols/session.ts'
+import type { Denial, DenyReason } from '../../protocols/session.ts'
 import { recordedAccesses } from '../audit/event.ts'
 import { members } from '../audit/log.ts'
 import { compileDecoys } from '../grants/decoys.ts'
 import { compileLines, type Grant, type Matcher, parseLines } from '../grants/grant.ts'
-import { type Decider, decide, isObservable, type Verdict } from './decide.ts'
+import { type Decider, decide, denied, isObservable, type Verdict } from './decide.ts'
 import { denialOf, type VerdictWord } from './words.ts'
 
 /** A reason may quote a name of the statement, which may be as long as one likes. */
@@ -76,6 +76,11 @@ export class Judge {
       denial: verdict.allowed ? undefined : denialOf(verdict, this.grant.allow),
       members: verdictMembers(verdict, word, analysis, this.grant.allow),
     }
+  }
+
+  /** Words a denial for a reason outside of every statement. */
+  outside(reason: DenyReason, why: string): Denial {
+    return denialOf(denied(reason, why), this.grant.allow)
   }
 
   #wordOf(verdict: Verdict, analysis: Analysis): VerdictWord {

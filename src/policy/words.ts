@@ -125,3 +125,16 @@ function nearness(line: string, words: ReadonlySet<string>): number {
   for (const word of words) if (line.includes(word)) score += 1
   return score
 }
+
+const UNITS: readonly (readonly [ms: number, unit: string])[] = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'm'],
+  [1_000, 's'],
+]
+
+/** Milliseconds in the words of the configuration: `30m`, `1500ms`. */
+export function durationWords(ms: number): string {
+  const [unitMs, unit] = UNITS.find(([size]) => ms % size === 0) ?? [1, 'ms']
+  return `${ms / unitMs}${unit}`
+}

@@ -8,12 +8,11 @@ import { countRelayed } from '../heap.ts'
 import { denied } from '../policy/decide.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
 import type { LiveSession } from '../runs/live.ts'
+import { Running } from './running.ts'
+import { EXPIRED, SessionLimits } from './session-limits.ts'
 import { SessionRecord } from './session-record.ts'
 import type { System } from './system.ts'
 import { writeAll } from './write-all.ts'
-
-/** The longest delay that a Node timer takes; longer ones fire at once. */
-const TIMER_MS_MAX = 2_147_483_647
 
 /** Bytes of our own answers that may wait for a client. Far above those to any pipeline: some clients read only behind it. */
 const WAITING_BYTES_MAX = 16 << 20
@@ -49,10 +48,11 @@ export class Relay implements LiveSession {
   readonly #client: Socket
   readonly #upstream: Socket
   readonly #token: RunToken
-  readonly #grant: Grant
   readonly #record: SessionRecord
-  readonly #judge: Judge
-  readonly #timers: NodeJS.Timeout[] = []
+  readonly #running = new Running()
+  readonly #limits: SessionLimits
+  #grant: Grant
+  #judge: Judge
   /** Relayed statements that may have changed the schema, by statement id. */
   readonly #changing = new Set<number>()
   /** The statement for which the catalog was read anew; it is not read a second time for it. */
@@ -78,6 +78,16 @@ export class Relay implements LiveSession {
     this.#grant = grant
     this.#judge = system.judge(grant, knowledge)
     this.#record = new SessionRecord(parts, this.#judge.grantSha256)
+    this.#limits = new SessionLimits({
+      session: parts.session,
+      running: this.#running,
+      now: system.shared.now,
+      clock: () => performance.now(),
+      expiresAtMs: token.expiresAtMs,
+      denial: (why) => this.#judge.outside('limit', why),
+      cancel: () => this.cancel(),
+      end: (cause) => this.end(cause),
+    })
   }
 
   begin(): void {
@@ -85,14 +95,7 @@ export class Relay implements LiveSession {
     shared.runs.add(this)
     metrics.session(1)
     this.#record.started()
-    this.#endAt(this.#token.expiresAtMs, {
-      kind: 'token_expired',
-      message: 'the token of this run has expired',
-    })
-    const { sessionMs } = this.#grant.limits
-    if (sessionMs !== undefined) {
-      this.#endAt(shared.now() + sessionMs, { kind: 'limit', message: 'the grant allows no longer session' })
-    }
+    this.#limits.set(this.#grant.limits)
     const client = this.#client
     const upstream = this.#upstream
     client.on('data', this.#fromClient)
@@ -110,7 +113,21 @@ export class Relay implements LiveSession {
     this.#balance()
   }
 
+  /** The configuration was read anew: another grant holds from the next statement on, or (`undefined`) none. */
+  regrant(grant: Grant | undefined): void {
+    const knowledge = this.#system.backend?.knowledge.current
+    if (grant === undefined || knowledge === undefined) {
+      this.end({ kind: 'revoked', message: 'the grant of this run was removed' })
+      return
+    }
+    this.#grant = grant
+    this.#judge = this.#system.judge(grant, knowledge)
+    this.#record.regranted(grant, this.#judge.grantSha256)
+    this.#limits.set(grant.limits)
+  }
+
   readonly #fromClient = (chunk: Buffer): void => {
+    this.#limits.active()
     try {
       this.#session.fromClient(chunk)
     } catch (error) {
@@ -121,6 +138,7 @@ export class Relay implements LiveSession {
   }
 
   readonly #fromUpstream = (chunk: Buffer): void => {
+    this.#limits.active()
     try {
       this.#session.fromServer(chunk)
     } catch (error) {
@@ -139,6 +157,7 @@ export class Relay implements LiveSession {
     try {
       judged = this.#judgeAll(nowMs)
       this.#recordCompletions()
+      if (this.#session.takeCancel?.()) this.cancel()
     } catch (error) {
       this.#broken(error)
       return
@@ -240,11 +259,11 @@ export class Relay implements LiveSession {
 
   #settle(statement: Statement, judgement: Judgement): void {
     const { metrics } = this.#system
-    const { verdict, denial } = judgement
+    const { verdict, word, denial } = judgement
     this.#record.statement(statement, judgement.members)
-    metrics.statement(verdict.allowed ? 'allow' : 'deny', statement.analysis.action)
-    if (denial === undefined || verdict.allowed) {
-      this.#record.left(statement.id)
+    metrics.statement(word, statement.analysis.action)
+    if (denial === undefined || verdict.allowed || word === 'would_deny') {
+      this.#running.left(statement.id, performance.now())
       if (statement.analysis.action === 'ddl') this.#changing.add(statement.id)
       this.#session.relay()
       return
@@ -252,7 +271,7 @@ export class Relay implements LiveSession {
     metrics.denied(verdict.reason)
     this.#session.reject(denial)
     if (verdict.reason === 'token_expired') {
-      this.end({ kind: 'token_expired', message: 'the token of this run has expired' })
+      this.end(EXPIRED)
     } else if (verdict.hop !== undefined) {
       this.#hop(verdict.hop.kind, verdict.hop.target)
     }
@@ -279,7 +298,7 @@ export class Relay implements LiveSession {
       if (this.#changing.delete(done.statementId) && done.error === undefined) {
         this.#system.backend?.refresh().catch(() => undefined)
       }
-      this.#record.result(done)
+      this.#record.result(done, this.#running.ended(done.statementId, performance.now()))
     }
   }
 
@@ -352,7 +371,7 @@ export class Relay implements LiveSession {
     this.#over = true
     this.#system.shared.runs.remove(this)
     this.#system.metrics.session(-1)
-    for (const timer of this.#timers) clearTimeout(timer)
+    this.#limits.clear()
     for (const socket of [this.#client, this.#upstream]) {
       socket.removeAllListeners('data')
       socket.removeAllListeners('drain')
@@ -364,17 +383,5 @@ export class Relay implements LiveSession {
       socket.resume()
       setTimeout(() => socket.destroy(), GOODBYE_MS).unref()
     }
-  }
-
-  #endAt(timeMs: number, cause: EndCause): void {
-    const delayMs = timeMs - this.#system.shared.now()
-    const timer = setTimeout(
-      () => {
-        if (delayMs > TIMER_MS_MAX) this.#endAt(timeMs, cause)
-        else this.end(cause)
-      },
-      Math.max(0, Math.min(delayMs, TIMER_MS_MAX)),
-    )
-    this.#timers.push(timer)
   }
 }

@@ -9,10 +9,9 @@ import type { System } from './system.ts'
 
 export class SessionRecord {
   readonly #audit: AuditLog
-  /** Made once. */
-  readonly #contextMembers: string
-  /** When each relayed statement that is still running left, by statement id; milliseconds of `performance`. */
-  readonly #leftAtMs = new Map<number, number>()
+  readonly #session: Readonly<Record<string, unknown>>
+  /** Made once for each grant. */
+  #contextMembers: string
 
   constructor(
     parts: {
@@ -25,20 +24,29 @@ export class SessionRecord {
   ) {
     const { system, token, grant, clientAddress } = parts
     this.#audit = system.shared.audit
-    this.#contextMembers = members({
+    this.#session = {
       ...system.auditContext,
       run: token.run,
       agent: token.agent,
-      grant: grant.name,
-      grant_sha256: grantSha256,
       jti: token.jti,
       session: randomBytes(8).toString('hex'),
       client: clientAddress,
-    })
+    }
+    this.#contextMembers = this.#under(grant, grantSha256)
+  }
+
+  #under(grant: Grant, grantSha256: string): string {
+    return members({ ...this.#session, grant: grant.name, grant_sha256: grantSha256 })
   }
 
   started(): void {
     this.#audit.append('session.start', this.#contextMembers)
+  }
+
+  /** Another grant holds from here on. */
+  regranted(grant: Grant, grantSha256: string): void {
+    this.#contextMembers = this.#under(grant, grantSha256)
+    this.#audit.append('session.regrant', this.#contextMembers)
   }
 
   /** @param verdictMembers the verdict as JSON members */
@@ -49,23 +57,13 @@ export class SessionRecord {
     )
   }
 
-  /** The statement is on its way to the backend. */
-  left(statementId: number): void {
-    this.#leftAtMs.set(statementId, performance.now())
-  }
-
-  result({ statementId, rows, bytes, error }: Completion): void {
-    const leftAtMs = this.#leftAtMs.get(statementId)
-    // Statements end in order: an earlier one that never answered was skipped by the server.
-    for (const id of this.#leftAtMs.keys()) {
-      if (id > statementId) break
-      this.#leftAtMs.delete(id)
-    }
-    const durationUs = leftAtMs === undefined ? 0 : Math.round((performance.now() - leftAtMs) * 1_000)
+  /** @param durationUs microseconds since the statement left */
+  result({ statementId, rows, bytes, error, limit }: Completion, durationUs: number): void {
     const failed = error === undefined ? '' : `,"error":${JSON.stringify(error)}`
+    const cut = limit === undefined ? '' : `,"limit":"${limit}"`
     this.#audit.append(
       'result',
-      `${this.#contextMembers},"id":${statementId},"rows":${rows},"bytes":${bytes},"duration_us":${durationUs}${failed}`,
+      `${this.#contextMembers},"id":${statementId},"rows":${rows},"bytes":${bytes},"duration_us":${durationUs}${failed}${cut}`,
     )
   }
 
