@@ -35,11 +35,10 @@ const compose = parse(read('docker-compose.yml')) as Compose
 const services = Object.entries(compose.services)
 const bulkhead = compose.services['bulkhead'] as Service
 
-const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
-after(() => rmSync(folder, { recursive: true }))
-
 /** The mounted configuration, with keys made for it. */
 async function mountedConfiguration() {
+  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
+  after(() => rmSync(folder, { recursive: true }))
   await writeKeys(folder)
   const path = join(folder, 'bulkhead.yaml')
   writeFileSync(path, read('docker/bulkhead.yaml').replaceAll('/var/lib/bulkhead', folder))
@@ -69,7 +68,7 @@ test('scripts that an image runs are executable', () => {
 test('images are pinned to a major version', () => {
   for (const [name, { image, build }] of services) {
     if (build !== undefined) continue
-    assert.match(image ?? '', /^[a-z/]+:\d+(\.\d+)*(-[a-z]+)?$/, name)
+    assert.match(image ?? '', /^[a-z/]+:v?\d+(\.\d+)*(-[a-z]+)?$/, name)
   }
   for (const [, image] of read('Dockerfile').matchAll(/^FROM (\S+)/gm)) assert.match(image ?? '', /:\d+/)
 })
@@ -122,7 +121,10 @@ test('the mounted configuration is valid and listens where compose publishes, on
     const [host, outside, inside] = published.split(':')
     assert.equal(host, '127.0.0.1')
     assert.equal(outside, inside)
-    assert.ok([...listening, config.admin.port].includes(Number(inside)), `nothing listens on ${inside}`)
+    assert.ok(
+      [...listening, config.admin.listen?.port].includes(Number(inside)),
+      `nothing listens on ${inside}`,
+    )
   }
   for (const system of config.systems.values()) {
     assert.ok(
@@ -137,6 +139,70 @@ test('the mounted configuration and the demo give the same grants', () => {
   const { grants } = parse(read('docker/bulkhead.yaml')) as { grants: unknown }
   const expected = Object.entries(GRANTS).map(([system, { name, ...grant }]) => [name, { system, ...grant }])
   assert.deepEqual(grants, Object.fromEntries(expected))
+})
+
+test('every service publishes on loopback only', () => {
+  for (const [name, { ports = [] }] of services) {
+    for (const port of ports) assert.match(port, /^127\.0\.0\.1:\d+:\d+$/, name)
+  }
+})
+
+test('Prometheus scrapes the admin listener of Bulkhead, by the name and on a network that both have', async () => {
+  const { scrape_configs: jobs } = parse(read('docker/prometheus/prometheus.yml')) as {
+    readonly scrape_configs: readonly {
+      readonly job_name: string
+      readonly static_configs: readonly { readonly targets: readonly string[] }[]
+    }[]
+  }
+  const { admin } = await mountedConfiguration()
+  assert.deepEqual(
+    jobs.map(({ job_name, static_configs }) => [job_name, static_configs.flatMap(({ targets }) => targets)]),
+    // The alert rules know the job by this name.
+    [['bulkhead', [`bulkhead:${admin.listen?.port}`]]],
+  )
+  assert.equal(admin.listen?.host, '0.0.0.0')
+  assert.ok(bulkhead.networks?.includes('monitoring'))
+  assert.deepEqual(compose.services['prometheus']?.networks, ['monitoring'])
+})
+
+test('Prometheus finds its configuration and the alert rules where they are mounted', () => {
+  const { volumes = [], command } = compose.services['prometheus'] as Service & {
+    readonly command: readonly string[]
+  }
+  const configuration = '/etc/prometheus/prometheus.yml'
+  assert.ok(command.includes(`--config.file=${configuration}`))
+  assert.ok(volumes.includes(`./docker/prometheus/prometheus.yml:${configuration}:ro`))
+  const { rule_files: patterns } = parse(read('docker/prometheus/prometheus.yml')) as {
+    readonly rule_files: readonly string[]
+  }
+  // Relative to the configuration, hence in the folder that is mounted beside it.
+  assert.deepEqual(patterns, ['rules/*.yml'])
+  assert.ok(volumes.includes('./docker/prometheus/rules:/etc/prometheus/rules:ro'))
+  assert.ok(existsSync(join(projectFolder(), 'docker/prometheus/rules/bulkhead.yml')))
+})
+
+test('Grafana finds Prometheus and the dashboard where its provisioning says', () => {
+  const { volumes = [], networks = [] } = compose.services['grafana'] as Service
+  const { datasources } = parse(read('docker/grafana/datasources/prometheus.yml')) as {
+    readonly datasources: readonly { readonly url: string; readonly jsonData: { timeInterval: string } }[]
+  }
+  const [source] = datasources
+  const { hostname, port } = new URL(source?.url ?? '')
+  const target = compose.services[hostname] as Service
+  assert.ok(target.ports?.some((published) => published.endsWith(`:${port}`)))
+  assert.ok(target.networks?.some((network) => networks.includes(network)))
+  const { global } = parse(read('docker/prometheus/prometheus.yml')) as {
+    readonly global: { readonly scrape_interval: string }
+  }
+  assert.equal(source?.jsonData.timeInterval, global.scrape_interval)
+
+  const { providers } = parse(read('docker/grafana/dashboards/provider.yml')) as {
+    readonly providers: readonly { readonly options: { readonly path: string } }[]
+  }
+  const folder = providers[0]?.options.path
+  assert.ok(volumes.includes(`./docker/grafana/dashboards/bulkhead.json:${folder}/bulkhead.json:ro`))
+  assert.ok(volumes.some((volume) => volume.includes(':/etc/grafana/provisioning/dashboards/')))
+  assert.ok(volumes.includes('./docker/grafana/datasources:/etc/grafana/provisioning/datasources:ro'))
 })
 
 test('everything that the build copies is let through to it, and nothing else', () => {

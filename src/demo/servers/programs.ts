@@ -187,7 +187,8 @@ function folderOf(program: string): string | undefined {
   return path === undefined ? undefined : path.slice(0, -program.length - 1)
 }
 
-function findProgram(name: string): string | undefined {
+/** The full path of a program of this machine. */
+export function findProgram(name: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter).filter(Boolean), ...SERVER_FOLDERS]
   return folders.map((folder) => join(folder, name)).find(isProgram)
 }
