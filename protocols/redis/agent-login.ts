@@ -4,6 +4,7 @@
  * with NOAUTH. Drivers send more behind the login without waiting for its answer; that stays in the inbox until the
  * session begins.
  */
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { ProtocolError } from '../errors.ts'
 import { Inbox } from '../inbox.ts'
 import type {
@@ -52,6 +53,8 @@ const TLS_REQUIRED = errorReply('ERR', 'this listener takes passwords only over 
 /** A login shown and waiting to be judged. */
 type Shown = {
   readonly credentials: AgentCredentials
+  /** Of the user and the password as they were sent. */
+  readonly digest: Buffer
   /** How it was shown: the answer has the same form. */
   readonly by: 'auth' | 'hello'
   readonly version: 2 | 3
@@ -161,16 +164,30 @@ export class RedisAgentLogin implements AgentLogin {
     password: string,
     how: { readonly by: 'auth' | 'hello'; readonly name: string | undefined },
   ): AgentLoginStep {
+    const secret = this.#secretOf(user, password)
     const credentials: AgentCredentials = {
       // `default` is who a client is that names nobody.
       user: user === 'default' ? undefined : user,
-      password,
+      password: secret === undefined ? password : '',
+      ...(secret !== undefined && { secret }),
       database: undefined,
       application: how.name?.slice(0, APPLICATION_CHARACTERS_MAX),
     }
-    this.#shown = { credentials, by: how.by, version: this.#version }
+    const digest = credentialsDigest(user, password)
+    this.#shown = { credentials, digest, by: how.by, version: this.#version }
     this.#phase = 'judging'
     return { kind: 'credentials', credentials }
+  }
+
+  /**
+   * Whether the password is the user's run secret; `undefined`: that user has none and shows a token. The protocol has no
+   * challenge, so that the secret comes as it is; a user who has one is not let in by a token.
+   */
+  #secretOf(user: string | undefined, password: string): 'proved' | 'wrong' | undefined {
+    const verifier = user === undefined ? undefined : this.#options.verifierOf?.(user)
+    if (verifier === undefined) return undefined
+    const shown = createHash('sha256').update(password, 'latin1').digest()
+    return timingSafeEqual(shown, verifier.sha256) ? 'proved' : 'wrong'
   }
 
   #close(answer: Buffer): AgentLoginStep {
@@ -232,7 +249,7 @@ export class RedisAgentLogin implements AgentLogin {
       nonce: this.#options.random(8),
       connectionId,
       user: credentials.user ?? 'default',
-      credentials: credentialsDigest(credentials.user, credentials.password),
+      credentials: shown.digest,
       entry: new ClientEntry(version, credentials.application),
       welcome,
       fromClient: this.#inbox.length > 0 ? this.#inbox.takeAll() : NO_BYTES,

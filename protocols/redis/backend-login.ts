@@ -14,13 +14,17 @@ import { REPLY, ReplyScanner } from './replies.ts'
 /** A greeting is a few hundred bytes, more with modules. */
 const ANSWER_BYTES_MAX = 65_536
 
-type Asked = 'login' | 'select' | 'name'
+type Asked = 'login' | 'id' | 'select' | 'name' | 'unblock'
 
 type Failure = Extract<BackendLoginStep, { kind: 'failed' }>
 
 export class RedisBackendLogin implements BackendLogin {
   readonly #options: BackendLoginOptions
   readonly #version: 2 | 3
+  /** Set in a conversation that ends the wait of the connection with this number. */
+  readonly #unblocks: number | undefined
+  /** The server's number of this connection; `undefined`: it has not said. */
+  #id: number | undefined
   readonly #inbox = new Inbox()
   readonly #outbox = new Outbox()
   readonly #replies = new ReplyScanner(this.#inbox)
@@ -30,9 +34,11 @@ export class RedisBackendLogin implements BackendLogin {
   #isError = false
   #failure: Failure | undefined
 
-  constructor(options: BackendLoginOptions, version: 2 | 3) {
+  /** @param unblocks the number of another connection, whose wait is to be ended instead of beginning a session */
+  constructor(options: BackendLoginOptions, version: 2 | 3, unblocks?: number) {
     this.#options = options
     this.#version = version
+    this.#unblocks = unblocks
     if (options.tls === 'disable') this.#phase = 'asking'
   }
 
@@ -72,10 +78,16 @@ export class RedisBackendLogin implements BackendLogin {
       // Servers before ACLs know the short form only, and `default` is what it means.
       this.#send('login', account === 'default' ? ['AUTH', password] : ['AUTH', account, password])
     }
+    this.#phase = 'answers'
+    if (this.#unblocks !== undefined) {
+      this.#send('unblock', ['CLIENT', 'UNBLOCK', String(this.#unblocks), 'ERROR'])
+      return
+    }
+    // The greeting of HELLO says it by itself.
+    if (this.#version === 2) this.#send('id', ['CLIENT', 'ID'])
     // Always, so that a user without the right to it is found out here.
     this.#send('select', ['SELECT', database])
     this.#send('name', ['CLIENT', 'SETNAME', applicationName.replaceAll(/[^!-~]/g, ':')])
-    this.#phase = 'answers'
   }
 
   #send(asked: Asked, words: readonly string[]): void {
@@ -115,11 +127,13 @@ export class RedisBackendLogin implements BackendLogin {
   #judge(asked: Asked | undefined, text: string): Failure | undefined {
     if (!this.#isError) {
       const cluster = asked === 'login' && /\$4\r\nmode\r\n\$7\r\ncluster\r\n/.test(text)
-      return cluster ? failed('unsupported', 'the backend is a cluster, which is not supported') : undefined
+      if (cluster) return failed('unsupported', 'the backend is a cluster, which is not supported')
+      if (asked === 'login' || asked === 'id') this.#id = connectionNumber(text)
+      return undefined
     }
     const line = text.slice(1, -2)
-    // A name is a courtesy; a user without the right to set it can still work.
-    if (asked === 'name') return undefined
+    // A name is a courtesy, and without its number a wait cannot be ended; a user without the rights can still work.
+    if (asked === 'name' || asked === 'id') return undefined
     if (/^(?:WRONGPASS|NOAUTH|ERR (?:invalid password|Client sent AUTH|AUTH <password> called))/.test(line)) {
       return failed('authentication', line)
     }
@@ -138,10 +152,17 @@ export class RedisBackendLogin implements BackendLogin {
     return this.#inbox.takeAll()
   }
 
-  /** Redis has no way to cancel a command from another connection that a plain user may take. */
-  cancel(): undefined {
-    return undefined
+  /** Ends the wait of a blocking command (`BLPOP`, `XREAD … BLOCK`, `WAIT`). Nothing else can be interrupted. */
+  cancel(): RedisBackendLogin | undefined {
+    if (this.#id === undefined) return undefined
+    return new RedisBackendLogin(this.#options, this.#version, this.#id)
   }
+}
+
+/** In the answer to `CLIENT ID`, or in a greeting: `$2 id :7`. */
+function connectionNumber(answer: string): number | undefined {
+  const digits = /^:(\d{1,15})\r\n$/.exec(answer)?.[1] ?? /\$2\r\nid\r\n:(\d{1,15})\r\n/.exec(answer)?.[1]
+  return digits === undefined ? undefined : Number(digits)
 }
 
 function failed(reason: Failure['reason'], message: string): Failure {

@@ -1,6 +1,6 @@
 /** Denials, refusals and ends as Redis errors: one line, a prefix in capitals that drivers look at, a sentence. */
 import type { LoginRefusal } from '../login.ts'
-import type { Denial, EndCause } from '../session.ts'
+import type { Denial, EndCause, LimitKind, ReplyLimits } from '../session.ts'
 
 /** Characters of an error's sentence; a line is a line. */
 const SENTENCE_CHARACTERS_MAX = 512
@@ -50,6 +50,15 @@ function permissionSentence({ missing }: Denial, user: string): string {
   const { command, subcommand } = missing
   const name = subcommand === undefined ? command : `${command}|${subcommand}`
   return `User ${user} has no permissions to run the '${name}' command: `
+}
+
+/** Stands where a reply was to stand that has passed a bound. */
+export function limitReply(passed: Exclude<LimitKind, 'time'>, limits: ReplyLimits): Buffer {
+  const sentence =
+    passed === 'rows'
+      ? `the reply has a list of more than ${limits.rows} elements`
+      : `the reply is longer than ${limits.bytes} bytes`
+  return errorReply('ERR', `${sentence}, the limit of the grant`)
 }
 
 /** The last words to a client whose session ends. */

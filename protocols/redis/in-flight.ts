@@ -3,6 +3,8 @@
  * number, so that their place is all that tells which command they answer.
  */
 
+import type { ReplyLimits } from '../session.ts'
+
 /** Verbs that are answered once for each channel, as arrays in RESP2 and as pushes in RESP3. */
 export type SubscriptionVerb =
   | 'subscribe'
@@ -13,8 +15,7 @@ export type SubscriptionVerb =
   | 'sunsubscribe'
 
 export type Owed =
-  /** One reply, passed on. */
-  | { readonly kind: 'reply'; readonly statementId: number }
+  | Reply
   /** The answer is ours and waits for its turn. */
   | { readonly kind: 'answer'; readonly statementId: number | undefined; readonly bytes: Buffer }
   /** The server's complaint about `poison` is replaced with the denial. */
@@ -22,6 +23,21 @@ export type Owed =
   /** The server's greeting is replaced with ours, unless it is an error. */
   | { readonly kind: 'hello'; readonly statementId: number; readonly version: 2 | 3; readonly bytes: Buffer }
   | Confirmations
+
+/** One reply, passed on. */
+export type Reply = {
+  readonly kind: 'reply'
+  readonly statementId: number
+  /** Bounds that hold for it; `undefined`: none. */
+  readonly limits: ReplyLimits | undefined
+  /**
+   * `queued`: of a command inside MULTI, which says only that it waits. `batch`: of EXEC, whose elements are replies, each
+   * with these bounds.
+   */
+  readonly to: 'command' | 'queued' | 'batch'
+  /** What stands in its place, once its time has run out. */
+  late: Buffer | undefined
+}
 
 /** Confirmations of a (un)subscription. */
 export type Confirmations = {
@@ -46,6 +62,15 @@ export class InFlight {
 
   get first(): Owed | undefined {
     return this.#entries[this.#head]
+  }
+
+  /** The reply that a statement waits for. */
+  replyOf(statementId: number): Reply | undefined {
+    for (let at = this.#head; at < this.#entries.length; at++) {
+      const entry = this.#entries[at]
+      if (entry?.kind === 'reply' && entry.statementId === statementId) return entry
+    }
+    return undefined
   }
 
   push(entry: Owed): void {

@@ -38,6 +38,9 @@ const COUNT_MAX = 2 ** 32
 /** The first word of a push: `subscribe`, `message`, `invalidate`. */
 const WORD_BYTES_MAX = 32
 
+/** The shortest value: `_\r\n`. */
+const VALUE_BYTES_MIN = 3
+
 const CR = 0x0d
 const LF = 0x0a
 const MINUS = 0x2d
@@ -63,6 +66,8 @@ export class ReplyScanner {
   count = 0
   /** The last integer line passed: a subscription's confirmation ends in one. */
   lastInteger = 0
+  /** Elements of the longest list of the reply so far, at whatever depth; pairs of a map. */
+  longest = 0
   /** Offset behind the line at `at`, after `#line()`. */
   #lineEnd = 0
   /** Values still to come of the reply under way. Counted, not recursed into: depth costs nothing. */
@@ -76,15 +81,37 @@ export class ReplyScanner {
     this.#inbox = inbox
   }
 
-  /** Looks at the next reply without going into it; false: its first line has not wholly arrived. */
-  begin(): boolean {
+  /** The fewest bytes that the rest of the reply under way can have. */
+  get leastLeft(): number {
+    return this.#bulkLeft + VALUE_BYTES_MIN * this.#owed
+  }
+
+  /** True once {@link leastLeft} is exact: nothing but the rest of one string is to come. */
+  get sizeIsKnown(): boolean {
+    return this.#owed === 0
+  }
+
+  /**
+   * Looks at the next reply without going into it; false: its first line has not wholly arrived.
+   * @param nested true for an element of a list that was entered by {@link enterList}
+   */
+  begin(nested = false): boolean {
     if (!this.#line(this.at)) return false
     const byte = this.#byte(this.at)
     this.type = byte
     this.count = hasCount(byte) ? this.#count(this.at) : 0
+    this.longest = 0
     this.#owed = 1
-    this.#atTop = true
+    this.#atTop = !nested
     return true
+  }
+
+  /** Goes past the header of the list that `begin()` found, whose elements are walked one by one; gives its bytes. */
+  enterList(): number {
+    const size = this.#lineEnd - this.at
+    this.#owed = 0
+    this.at = this.#lineEnd
+    return size
   }
 
   /** The text of the line at `at`, without its type. */
@@ -170,18 +197,25 @@ export class ReplyScanner {
       }
       case REPLY.array:
       case REPLY.set:
-        this.#owed += Math.max(0, this.#count(this.at))
+        this.#list(1)
         return
       case REPLY.push:
         if (!this.#atTop) fail('a push inside a reply')
-        this.#owed += Math.max(0, this.#count(this.at))
+        this.#list(1)
         return
       case REPLY.map:
-        this.#owed += 2 * Math.max(0, this.#count(this.at))
+        this.#list(2)
         return
       default:
         fail('a reply of a type that is not known')
     }
+  }
+
+  #list(valuesEach: number): void {
+    const count = this.#count(this.at)
+    if (count <= 0) return
+    if (count > this.longest) this.longest = count
+    this.#owed += valuesEach * count
   }
 
   #byte(offset: number): number {

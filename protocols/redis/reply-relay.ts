@@ -4,41 +4,69 @@
  */
 import { ProtocolError } from '../errors.ts'
 import { Inbox } from '../inbox.ts'
-import { Outbox } from '../outbox.ts'
-import type { Completion } from '../session.ts'
+import type { Completion, LimitKind, ReplyLimits } from '../session.ts'
 import type { ClientEntry } from './answers.ts'
-import { REDIRECTION } from './errors.ts'
-import { InFlight, type Owed } from './in-flight.ts'
+import { limitReply, REDIRECTION } from './errors.ts'
+import { InFlight, type Owed, type Reply } from './in-flight.ts'
 import { REPLY, ReplyScanner } from './replies.ts'
+import { ReplyGate } from './reply-gate.ts'
 import { Subscriptions } from './subscriptions.ts'
+
+/** Marks that the reply under way is not an EXEC's, whose elements are replies. */
+const NO_BATCH = -1
 
 export class ReplyRelay {
   readonly #entry: ClientEntry
   readonly #inbox = new Inbox()
   readonly #replies = new ReplyScanner(this.#inbox)
-  readonly #outbox = new Outbox()
+  readonly #gate = new ReplyGate(this.#inbox, this.#replies)
   readonly #inFlight = new InFlight()
   readonly #subscriptions = new Subscriptions()
   readonly #completions: Completion[] = []
   #completionAt = 0
 
-  /** The reply under way: what it is, and whether its bytes are kept from the client. */
+  #limits: ReplyLimits | undefined
+
+  /** The reply under way: what it is. */
   #reply: 'none' | 'owed' | 'push' | 'confirmation' = 'none'
-  #dropped = false
   #replyWord = ''
   #replyRows = 0
   #replyError: string | undefined
   #replyBytes = 0
+  /** The bound that cut it, or one of its elements. */
+  #replyLimit: LimitKind | undefined
+  /** Elements still to come of the reply to an EXEC. */
+  #batchLeft = NO_BATCH
+
+  /** The value under way: the reply, or one element of an EXEC's. */
+  #inValue = false
+  /** True once a reply was cut where no error can stand: nothing more reaches the client. */
+  over = false
 
   /** @param welcome the first bytes that the client gets */
   constructor(entry: ClientEntry, welcome: Buffer) {
     this.#entry = entry
-    this.#outbox.push(welcome)
+    this.#gate.put(welcome)
   }
 
   /** How many answers are owed to the client. */
   get owed(): number {
     return this.#inFlight.length
+  }
+
+  /** Bounds messages, which no command of their own brings; a reply is bounded by what it is owed with. */
+  limit(limits: ReplyLimits): void {
+    this.#limits = limits
+  }
+
+  /**
+   * Lets `bytes` stand where the reply to a statement was to stand, whatever it is. Not where it has begun to come, and not
+   * for what is queued in a transaction: it would be carried out by EXEC all the same.
+   */
+  replace(statementId: number, bytes: Buffer): void {
+    const owed = this.#inFlight.replyOf(statementId)
+    const hasBegun = owed === this.#inFlight.first && this.#reply === 'owed'
+    if (owed !== undefined && owed.to !== 'queued' && !hasBegun) owed.late = bytes
   }
 
   /** Puts what the server will answer, or what we will, behind what is owed already. */
@@ -56,8 +84,7 @@ export class ReplyRelay {
   #giveAnswers(): void {
     if (this.#reply !== 'none') return
     for (let first = this.#inFlight.first; first?.kind === 'answer'; first = this.#inFlight.first) {
-      this.#passReplies()
-      this.#outbox.push(first.bytes)
+      this.#gate.put(first.bytes)
       if (first.statementId !== undefined) {
         const error =
           first.bytes[0] === REPLY.error ? errorPrefix(first.bytes.toString('latin1', 1)) : undefined
@@ -69,31 +96,52 @@ export class ReplyRelay {
 
   /** Bytes from the server. @throws ProtocolError where they cannot be what is owed */
   fromServer(chunk: Buffer): void {
+    if (this.over) return
     this.#inbox.push(chunk)
     for (;;) {
-      if (this.#reply === 'none' && (this.#inbox.length === this.#replies.at || !this.#beginReply())) break
+      if (!this.#inValue && (this.#inbox.length === this.#replies.at || !this.#beginValue())) break
       const before = this.#replies.at
       const walked = this.#replies.walk()
-      this.#replyBytes += this.#replies.at - before
+      const size = this.#replies.at - before
+      this.#replyBytes += size
+      const passed = this.#gate.walked(size, this.#reply === 'owed')
+      if (passed !== undefined && !this.#cut(passed)) return
       if (walked === 'redirection') this.#replaceRedirection()
       else if (walked === 'more') break
-      else this.#endReply()
+      else this.#endValue()
     }
-    if (this.#dropped) this.#dropReplies()
-    else this.#passReplies()
+    this.#gate.settleWalked()
   }
 
-  /** Moves what was walked over to the client. */
-  #passReplies(): void {
-    const size = this.#replies.at
-    if (size === 0) return
-    this.#replies.at = 0
-    this.#outbox.push(this.#inbox.take(size))
+  #beginValue(): boolean {
+    this.#inValue = this.#batchLeft > 0 ? this.#beginElement() : this.#beginReply()
+    return this.#inValue
   }
 
-  #dropReplies(): void {
-    this.#inbox.skip(this.#replies.at)
-    this.#replies.at = 0
+  /** The value under way has passed a bound; false: the session is over. */
+  #cut(passed: 'rows' | 'bytes'): boolean {
+    const first = this.#inFlight.first
+    const limits = first?.kind === 'reply' ? first.limits : undefined
+    this.#replyLimit = passed
+    if (this.#reply === 'owed' && limits !== undefined) {
+      const error = limitReply(passed, limits)
+      if (this.#gate.cut(error)) {
+        this.#standsIn(error)
+        return true
+      }
+    }
+    this.over = true
+    if (this.#reply === 'owed' && first?.kind === 'reply') {
+      this.#complete(first.statementId, this.#replyRows, this.#replyBytes, undefined)
+    }
+    return false
+  }
+
+  /** An error of ours stands where the value under way was to stand. */
+  #standsIn(error: Buffer): void {
+    if (this.#batchLeft !== NO_BATCH) return
+    this.#replyRows = 0
+    this.#replyError = errorPrefix(error.toString('latin1', 1))
   }
 
   /** Decides what the next reply is; false: not enough of it has arrived to tell. */
@@ -104,6 +152,7 @@ export class ReplyRelay {
     const first = this.#inFlight.first
     this.#replyBytes = 0
     this.#replyError = undefined
+    this.#replyLimit = undefined
     this.#replyRows = rowsOf(type, replies.count)
     if (type === REPLY.push || (type === REPLY.array && this.#mayBeMessage(first))) {
       const word = replies.firstWord()
@@ -128,6 +177,7 @@ export class ReplyRelay {
       case 'smessage':
       case 'invalidate':
         this.#open('push', false)
+        if (this.#limits?.bytes !== undefined) this.#gate.bound(this.#limits)
         return true
       case 'subscribe':
       case 'psubscribe':
@@ -146,16 +196,15 @@ export class ReplyRelay {
   }
 
   #open(reply: 'owed' | 'push' | 'confirmation', dropped: boolean): void {
-    if (dropped) this.#passReplies()
     this.#reply = reply
-    this.#dropped = dropped
+    if (dropped) this.#gate.drop()
   }
 
   #beginOwed(first: Owed | undefined): void {
     const isError = this.#replyError !== undefined
     switch (first?.kind) {
       case 'reply':
-        this.#open('owed', false)
+        this.#beginOrdinary(first, isError)
         return
       case 'hello':
         this.#open('owed', !isError)
@@ -175,11 +224,50 @@ export class ReplyRelay {
     }
   }
 
+  #beginOrdinary(owed: Reply, isError: boolean): void {
+    if (owed.late !== undefined) {
+      this.#reply = 'owed'
+      this.#replyLimit = 'time'
+      this.#gate.drop(owed.late)
+      this.#standsIn(owed.late)
+      return
+    }
+    this.#open('owed', false)
+    if (owed.limits === undefined || isError) return
+    if (owed.to === 'batch' && this.#replies.type === REPLY.array && this.#replies.count > 0) {
+      // Its header counts as one.
+      this.#batchLeft = this.#replies.count + 1
+      this.#replyBytes += this.#replies.enterList()
+      return
+    }
+    this.#gate.bound(owed.limits)
+  }
+
+  /** An element of an EXEC's reply is the reply to a command of its own. */
+  #beginElement(): boolean {
+    const replies = this.#replies
+    const first = this.#inFlight.first
+    if (!replies.begin(true)) return false
+    if (first?.kind === 'reply' && first.limits !== undefined && replies.type !== REPLY.error) {
+      this.#gate.bound(first.limits)
+    }
+    return true
+  }
+
+  #endValue(): void {
+    this.#inValue = false
+    this.#gate.end()
+    if (this.#batchLeft > 0) {
+      this.#batchLeft -= 1
+      if (this.#batchLeft > 0) return
+      this.#batchLeft = NO_BATCH
+    }
+    this.#endReply()
+  }
+
   #endReply(): void {
     const kind = this.#reply
     this.#reply = 'none'
-    if (this.#dropped) this.#dropReplies()
-    this.#dropped = false
     if (kind === 'owed') this.#settle()
     else if (kind === 'confirmation') this.#confirm()
     this.#giveAnswers()
@@ -190,7 +278,7 @@ export class ReplyRelay {
     if (first === undefined) return
     this.#inFlight.shift()
     if (first.kind === 'denied') {
-      this.#outbox.push(first.bytes)
+      this.#gate.put(first.bytes)
       return
     }
     if (first.kind === 'answer') return
@@ -199,10 +287,11 @@ export class ReplyRelay {
     if (first.kind === 'hello' && this.#replyError !== undefined) this.#entry.asked = this.#entry.version
     if (first.kind === 'hello' && this.#replyError === undefined) {
       this.#entry.version = first.version
-      this.#outbox.push(first.bytes)
+      this.#gate.put(first.bytes)
       bytes = first.bytes.length
     }
     this.#complete(first.statementId, this.#replyRows, bytes, this.#replyError)
+    this.#replyLimit = undefined
   }
 
   #confirm(): void {
@@ -218,15 +307,14 @@ export class ReplyRelay {
 
   /** An error that names another server never reaches the agent, wherever in a reply it stands. */
   #replaceRedirection(): void {
-    if (!this.#dropped) this.#passReplies()
-    else this.#dropReplies()
-    this.#replies.skipLine()
-    this.#dropReplies()
-    if (!this.#dropped) this.#outbox.push(REDIRECTION)
+    this.#gate.replaceLine(REDIRECTION)
   }
 
   #complete(statementId: number, rows: number, bytes: number, error: string | undefined): void {
-    this.#completions.push({ statementId, rows, bytes, error })
+    const limit = this.#replyLimit
+    this.#completions.push(
+      limit === undefined ? { statementId, rows, bytes, error } : { statementId, rows, bytes, error, limit },
+    )
   }
 
   completion(): Completion | undefined {
@@ -241,12 +329,13 @@ export class ReplyRelay {
   }
 
   take(): readonly Buffer[] {
-    return this.#outbox.take()
+    return this.#gate.take()
   }
 
   /** The last words, where they can be told from the middle of a value. */
   sayLast(bytes: Buffer): void {
-    if (this.#reply === 'none') this.#outbox.push(bytes)
+    const nothingPassed = this.#reply === 'none' || (this.#gate.keeps && this.#batchLeft === NO_BATCH)
+    if (nothingPassed && !this.over) this.#gate.put(bytes)
   }
 }
 

@@ -16,7 +16,7 @@ import type { Analysis } from '../analysis.ts'
 import { Inbox } from '../inbox.ts'
 import type { Live } from '../login.ts'
 import { Outbox } from '../outbox.ts'
-import type { Completion, Denial, EndCause, Session, Statement } from '../session.ts'
+import type { Completion, Denial, EndCause, ReplyLimits, Session, Statement } from '../session.ts'
 import type { RedisAnalyser } from './analyser.ts'
 import { answer, type ClientEntry } from './answers.ts'
 import type { Args } from './args.ts'
@@ -24,7 +24,7 @@ import type { RedisCatalog } from './catalog.ts'
 import { denialReply, endReply } from './errors.ts'
 import { encodeCommand, LIMITS, RequestScanner } from './frames.ts'
 import { greeting, type Hello, parseHello } from './hello.ts'
-import type { SubscriptionVerb } from './in-flight.ts'
+import type { Reply, SubscriptionVerb } from './in-flight.ts'
 import { ReplyRelay } from './reply-relay.ts'
 import { Span } from './span.ts'
 import { statementText } from './statements.ts'
@@ -110,6 +110,9 @@ export class RedisSession implements Session {
   #statements = 0
   #poisons = 0
   #inMulti = false
+  #limits: ReplyLimits | undefined
+  /** True while the wait of what runs is being ended: what is let through now could be hit in its stead. */
+  #cancelling = false
   #quitting = false
   #ended = false
 
@@ -126,7 +129,7 @@ export class RedisSession implements Session {
   }
 
   next(): Statement | undefined {
-    if (this.#quitting || this.#ended) return undefined
+    if (this.#quitting || this.#ended || this.#cancelling || this.#replies.over) return undefined
     const knowledge = this.#start.knowledge.current
     if (this.#statement !== undefined) {
       if (knowledge !== this.#statementKnowledge) {
@@ -188,13 +191,13 @@ export class RedisSession implements Session {
     switch (this.#flow) {
       case 'relay':
         this.#forward()
-        this.#replies.owe({ kind: 'reply', statementId: statement.id })
+        this.#oweReply(statement.id, this.#inMulti ? 'queued' : 'command')
         break
       case 'multi':
       case 'end_multi':
         this.#inMulti = this.#flow === 'multi'
         this.#forward()
-        this.#replies.owe({ kind: 'reply', statementId: statement.id })
+        this.#oweReply(statement.id, this.#command === 'exec' ? 'batch' : 'command')
         break
       case 'subscription': {
         const verb = this.#command as SubscriptionVerb
@@ -217,6 +220,30 @@ export class RedisSession implements Session {
         break
     }
     this.#requestDone()
+  }
+
+  #oweReply(statementId: number, to: Reply['to']): void {
+    this.#replies.owe({ kind: 'reply', statementId, limits: this.#limits, to, late: undefined })
+  }
+
+  limitReplies(limits: ReplyLimits): void {
+    this.#limits = limits.rows === undefined && limits.bytes === undefined ? undefined : limits
+    this.#replies.limit(limits)
+  }
+
+  /** A server has made its reply before its first byte comes: there is nothing to cancel. */
+  takeCancel(): boolean {
+    return false
+  }
+
+  /** The server goes on with most commands; whatever it answers then, the client gets the denial. */
+  timeOut(statementId: number, denial: Denial): void {
+    this.#cancelling = true
+    this.#replies.replace(statementId, denialReply(denial, this.#start.user))
+  }
+
+  cancelsOver(): void {
+    this.#cancelling = false
   }
 
   reject(denial: Denial): void {
@@ -318,7 +345,7 @@ export class RedisSession implements Session {
   }
 
   get finished(): boolean {
-    return this.#quitting && this.#replies.owed === 0
+    return (this.#quitting && this.#replies.owed === 0) || this.#replies.over
   }
 
   end(cause: EndCause): void {

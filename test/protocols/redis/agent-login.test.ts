@@ -3,7 +3,9 @@ import { describe, test } from 'node:test'
 import { ProtocolError } from '../../../protocols/errors.ts'
 import type { AgentLoginOptions, AgentLoginStep, BackendLoginOptions } from '../../../protocols/login.ts'
 import { RedisAgentLogin } from '../../../protocols/redis/agent-login.ts'
+import { encodeCommand } from '../../../protocols/redis/frames.ts'
 import { offlineCatalog, RedisAnalyser } from '../../../protocols/redis/index.ts'
+import { SCRAM_SALT_BYTES, secretVerifier } from '../../../protocols/secret.ts'
 import { command, raw, text } from './wire.ts'
 
 const BACKEND: BackendLoginOptions = {
@@ -52,6 +54,58 @@ describe('credentials are taken from', () => {
       assert.deepEqual(shown(bytes), { user, password: 'token', database: undefined, application })
     })
   }
+})
+
+describe('a user who has a run secret', () => {
+  const secret = 'h7Jq2mVxP0aZ'
+  const verifier = secretVerifier(secret, Buffer.alloc(SCRAM_SALT_BYTES, 1))
+  const options = { verifierOf: (user: string) => (user === 'r-42' ? verifier : undefined) }
+  const credentials = (line: string) => {
+    const { step } = say(command(line), login(options))
+    return step?.kind === 'credentials' ? step.credentials : undefined
+  }
+  for (const line of [`AUTH r-42 ${secret}`, `HELLO 3 AUTH r-42 ${secret}`]) {
+    test(`has proved it by ${line.split(' ')[0]}, and the secret goes no further`, () => {
+      const shown = credentials(line)
+      assert.equal(shown?.secret, 'proved')
+      assert.equal(shown?.password, '')
+      assert.doesNotMatch(JSON.stringify(shown), new RegExp(secret))
+    })
+  }
+  test('shows a wrong one, or a token in its stead: wrong', () => {
+    for (const password of ['h7Jq2mVxP0aY', `${secret}x`, 'x', 'eyJhbGciOi.eyJhdWQi.c2ln']) {
+      assert.equal(credentials(`AUTH r-42 ${password}`)?.secret, 'wrong')
+    }
+  })
+  test('is told apart from one without a secret, who shows a token', () => {
+    const shown = credentials(`AUTH r-43 ${secret}`)
+    assert.equal(shown?.secret, undefined)
+    assert.equal(shown?.password, secret)
+  })
+  test('must be named', () => {
+    assert.equal(credentials(`AUTH ${secret}`)?.secret, undefined)
+  })
+  test('sends it over TLS where a token must be', () => {
+    const to = login({ ...options, tlsAvailable: true, cleartextAllowed: false })
+    assert.deepEqual(say(command(`AUTH r-42 ${secret}`), to).step, { kind: 'close' })
+  })
+  test('may repeat it in the session, and no other password', () => {
+    const to = login(options)
+    say(command(`AUTH r-42 ${secret}`), to)
+    const backend = to.dial(BACKEND)
+    backend.next()
+    backend.fromServer(raw('+OK|:9|+OK|+OK|'))
+    backend.next()
+    const session = to.welcome()
+    session.fromClient(command(`AUTH r-42 ${secret}`))
+    assert.equal(session.next()?.analysis.outcome, 'accesses')
+    session.relay()
+    for (const other of ['""', 'AUTH', `${secret}x`]) {
+      session.fromClient(encodeCommand(['AUTH', 'r-42', other === '""' ? '' : other]))
+      assert.equal(session.next()?.analysis.outcome, 'hop')
+      session.reject({ reason: 'hop', message: 'no' })
+    }
+  })
 })
 
 describe('a stranger is told', () => {
@@ -133,7 +187,7 @@ describe('a login that is granted', () => {
     const backend = to.dial(BACKEND)
     backend.next()
     const asked = text(backend.takeForServer())
-    backend.fromServer(raw(first.startsWith('HELLO 3') ? '%0|+OK|+OK|' : '+OK|+OK|+OK|'))
+    backend.fromServer(raw(first.startsWith('HELLO 3') ? '%0|+OK|+OK|' : '+OK|:9|+OK|+OK|'))
     assert.deepEqual(backend.next(), { kind: 'ready' })
     return { asked, session: to.welcome() }
   }
@@ -142,7 +196,7 @@ describe('a login that is granted', () => {
     assert.equal(text(session.takeForClient()), '+OK|')
     assert.equal(
       asked,
-      '*3|$4|AUTH|$5|proxy|$7|hunter2|*2|$6|SELECT|$1|0|*3|$6|CLIENT|$7|SETNAME|$13|bulkhead:r-42|',
+      '*3|$4|AUTH|$5|proxy|$7|hunter2|*2|$6|CLIENT|$2|ID|*2|$6|SELECT|$1|0|*3|$6|CLIENT|$7|SETNAME|$13|bulkhead:r-42|',
     )
   })
   test('by HELLO is answered with a greeting of ours', () => {
