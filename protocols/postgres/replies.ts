@@ -1,49 +1,70 @@
 import type { Inbox } from '../inbox.ts'
 import { Outbox } from '../outbox.ts'
 import { broken, denialCode, denialResponse, readServerError } from './errors.ts'
-import { HEADER_BYTES, lengthAt, SERVER, serverLengths, typeName, WHOLE_LENGTH_MAX } from './frames.ts'
-import type { Sent, Statements } from './statements.ts'
+import { frame, HEADER_BYTES, lengthAt, SERVER, serverLengths, typeName, WHOLE_LENGTH_MAX } from './frames.ts'
+import {
+  ABORT,
+  CANCELED_CODE,
+  type Cancels,
+  COPY_FAIL,
+  lateCancelResponse,
+  limitCode,
+  limitFatal,
+  limitResponse,
+  limitWords,
+  passedBy,
+} from './limits.ts'
+import { type Sent, sent } from './sent.ts'
+import type { Statements } from './statements.ts'
+import { checkSetting } from './watched.ts'
 
 /**
  * What the server says, on its way to the client. Frames are walked by their headers: rows, copy data, notices and
  * descriptions are never collected, and a run of untouched frames leaves as one span. Only the messages that
- * end something are read, and only the error that our own marker provoked is replaced.
+ * end something are read, and only the error that our own marker provoked is replaced, and the end of a reply that has
+ * passed a bound, of which the rest is dropped.
  *
  * https://www.postgresql.org/docs/current/protocol-flow.html
  */
 
-/** Settings whose change would mean that we and the server read texts differently, or under other rights. */
-const WATCHED: ReadonlySet<string> = new Set([
-  'client_encoding',
-  'is_superuser',
-  'search_path',
-  'server_encoding',
-  'session_authorization',
-  'standard_conforming_strings',
-])
+/** What becomes of a message: `read`: that is known once it is whole. */
+type Fate = 'pass' | 'drop' | 'read'
 
 export class Replies {
   readonly outbox = new Outbox()
+  /** What we ourselves must tell the server. */
+  readonly forServer = new Outbox()
   readonly #inbox: Inbox
   readonly #statements: Statements
+  readonly #cancels: Cancels
   readonly #parameters: ReadonlyMap<string, string>
-  /** How much of a frame, whose beginning went to the client, is still to come. */
+  /** How much of a frame, whose beginning was relayed or dropped, is still to come. */
   #streaming = 0
+  #dropping = false
+  /** Of whose limit the client has been told, so that it expects nothing more before ReadyForQuery. */
+  #muted: Sent | undefined
+  #lastWords: Buffer | undefined
   /** The status of the last ReadyForQuery: idle, in a transaction, in a failed one. */
   status = 'I'
   /** The server has ended the session itself, and said why. */
   saidFatal = false
 
-  /** @param parameters what the server reported at login */
-  constructor(inbox: Inbox, statements: Statements, parameters: ReadonlyMap<string, string>) {
-    this.#inbox = inbox
-    this.#statements = statements
-    this.#parameters = parameters
+  constructor(options: {
+    readonly inbox: Inbox
+    readonly statements: Statements
+    readonly cancels: Cancels
+    /** What the server reported at login. */
+    readonly parameters: ReadonlyMap<string, string>
+  }) {
+    this.#inbox = options.inbox
+    this.#statements = options.statements
+    this.#cancels = options.cancels
+    this.#parameters = options.parameters
   }
 
   /** True where a message of our own would not land inside another. */
   get atBoundary(): boolean {
-    return this.#streaming === 0
+    return this.#streaming === 0 || this.#dropping
   }
 
   fromServer(chunk: Buffer): void {
@@ -56,6 +77,7 @@ export class Replies {
         const size = Math.min(this.#streaming, end - at)
         this.#streaming -= size
         at += size
+        if (this.#dropping) spanStart = at
       }
       while (end - at >= HEADER_BYTES) {
         const type = buffer[at] as number
@@ -65,7 +87,13 @@ export class Replies {
           throw broken('server', `an unexpected message \`${typeName(type)}\` of length ${length}`)
         const size = 1 + length
         const here = Math.min(size, end - at)
-        if (this.#isStreamed(type, size)) {
+        const fate = this.#fate(type, size)
+        if (fate !== 'read') {
+          this.#dropping = fate === 'drop'
+          if (this.#dropping) {
+            this.outbox.push(buffer.subarray(spanStart, at))
+            spanStart = at + here
+          }
           this.#streaming = size - here
           at += here
           continue
@@ -73,54 +101,80 @@ export class Replies {
         // An error may be longer than what is read of it: then it streams on.
         if (here < size && here <= WHOLE_LENGTH_MAX) break
         const replacement = this.#read(type, buffer.subarray(at + HEADER_BYTES, at + here), size)
+        this.#dropping = replacement !== undefined
         if (replacement !== undefined) {
           this.outbox.push(buffer.subarray(spanStart, at))
           this.outbox.push(replacement)
-          spanStart = at + size
+          spanStart = at + here
         }
         this.#streaming = size - here
         at += here
       }
     } finally {
       if (at > spanStart) this.outbox.push(buffer.subarray(spanStart, at))
+      if (this.#lastWords !== undefined) this.outbox.push(this.#lastWords)
       this.#inbox.skip(at - start)
     }
   }
 
+  #fate(type: number, size: number): Fate {
+    const fate = this.#streamed(type, size)
+    return this.#muted !== undefined && fate === 'pass' && type !== SERVER.notificationResponse
+      ? 'drop'
+      : fate
+  }
+
   /** Messages that may be long and whose bodies nobody reads. */
-  #isStreamed(type: number, size: number): boolean {
+  #streamed(type: number, size: number): Fate {
     const head = this.#statements.head
     switch (type) {
-      case SERVER.dataRow:
-        if (head === undefined || (head.kind !== 'query' && head.kind !== 'execute')) throw unasked(type)
-        head.rowsOfCurrent += 1
-        head.bytes += size
-        return true
+      case SERVER.dataRow: {
+        if (head === undefined || !runs(head)) throw unasked(type)
+        const fate = this.#give(head, size, true)
+        if (fate === 'pass') head.rowsOfCurrent += 1
+        return fate
+      }
       case SERVER.copyData:
         if (head === undefined || this.#statements.copy !== 'out') throw unasked(type)
-        head.bytes += size
-        return true
+        return this.#give(head, size, true)
       case SERVER.rowDescription:
-        if (head === undefined) throw unasked(type)
+        if (head?.kind === 'query') return this.#give(head, size, false)
+        if (head?.kind !== 'describe_statement' && head?.kind !== 'describe_portal') throw unasked(type)
         head.bytes += size
-        if (head.kind === 'describe_statement' || head.kind === 'describe_portal') this.#statements.shift()
-        else if (head.kind !== 'query') throw unasked(type)
-        return true
+        this.#statements.shift()
+        return 'pass'
       case SERVER.parameterDescription:
         if (head?.kind !== 'describe_statement') throw unasked(type)
-        return true
+        return 'pass'
       case SERVER.noticeResponse:
+        // A function may say in notices what it may not give in rows.
+        return head !== undefined && runs(head) ? this.#give(head, size, false) : 'pass'
       case SERVER.notificationResponse:
-        return true
+        return 'pass'
       default:
-        return false
+        return 'read'
     }
+  }
+
+  /** A part of a statement's reply, which its bounds may cut short. */
+  #give(head: Sent, size: number, isRow: boolean): Fate {
+    if (head.cut) return 'drop'
+    const passed = passedBy(head, size, isRow)
+    if (passed !== undefined) {
+      head.cut = true
+      head.limit ??= passed
+      this.#cancels.want(limitWords(head.limit, head.bounds, head.timedOut))
+      return 'drop'
+    }
+    if (isRow) head.rowsGiven += 1
+    head.bytes += size
+    return 'pass'
   }
 
   /** Acts on a message; gives what the client gets in its place, where that is something else. */
   #read(type: number, body: Buffer, size: number): Buffer | undefined {
     if (type === SERVER.parameterStatus) {
-      this.#watch(body)
+      checkSetting(body, this.#parameters)
       return undefined
     }
     const head = this.#statements.head
@@ -133,33 +187,35 @@ export class Replies {
         if (kind !== 'parse' || head.denial !== undefined) throw unasked(type)
         this.#statements.parsed(head)
         this.#statements.shift()
-        return undefined
+        return this.#unchanged()
       case SERVER.bindComplete:
         if (kind !== 'bind') throw unasked(type)
         this.#statements.bound(head)
         this.#statements.shift()
-        return undefined
+        return this.#unchanged()
       case SERVER.closeComplete:
         if (kind === 'close_statement') this.#statements.closedStatement(head.name)
         else if (kind === 'close_portal') this.#statements.closedPortal(head.name)
         else throw unasked(type)
         this.#statements.shift()
-        return undefined
+        return this.#unchanged()
       case SERVER.noData:
         if (kind !== 'describe_statement' && kind !== 'describe_portal') throw unasked(type)
         this.#statements.shift()
-        return undefined
+        return this.#unchanged()
       case SERVER.readyForQuery:
-        this.#ready(head, body)
-        return undefined
+        return this.#ready(head, body)
     }
-    if ((kind !== 'query' && kind !== 'execute') || head.denial !== undefined) throw unasked(type)
-    this.#readResult(type, head, body)
-    return undefined
+    if (!runs(head) || head.denial !== undefined || head.aborts) throw unasked(type)
+    return head.cut ? this.#readCut(type, head, body) : this.#readResult(type, head, body)
+  }
+
+  #unchanged(): Buffer | undefined {
+    return this.#muted === undefined ? undefined : NOTHING
   }
 
   /** Messages that belong to the run of a statement. */
-  #readResult(type: number, head: Sent, body: Buffer): void {
+  #readResult(type: number, head: Sent, body: Buffer): undefined {
     const statements = this.#statements
     switch (type) {
       case SERVER.commandComplete: {
@@ -189,14 +245,54 @@ export class Replies {
     if (head.kind === 'execute') statements.shift()
   }
 
-  #ready(head: Sent, body: Buffer): void {
+  /** The server goes on with a statement of which the client gets no more. */
+  #readCut(type: number, head: Sent, body: Buffer): Buffer {
+    const statements = this.#statements
+    // A text of several statements ends with ReadyForQuery; an Execute has nothing behind this.
+    const ends =
+      head.kind === 'execute' && (type === SERVER.commandComplete || type === SERVER.portalSuspended)
+    if (ends) this.#tell(head)
+    this.#readResult(type, head, body)
+    if (statements.copy === 'in') {
+      statements.copy = 'none'
+      this.forServer.push(COPY_FAIL)
+    }
+    if (!ends) return NOTHING
+    const rest = statements.restOf(head.batch)
+    if (rest.some(({ kind }) => kind !== 'sync' && !WITHOUT_EFFECT.has(kind))) this.#giveUp(head)
+    if (!rest.some(({ kind }) => kind === 'sync')) statements.skip(head.error)
+    this.#muted = head
+    return limitResponse(head, true)
+  }
+
+  #tell(head: Sent): void {
+    head.told = true
+    head.error = limitCode(head)
+    this.#cancels.withdraw()
+  }
+
+  #ready(head: Sent, body: Buffer): Buffer | undefined {
+    const statements = this.#statements
     if (head.kind !== 'query' && head.kind !== 'sync') throw unasked(SERVER.readyForQuery)
-    this.status = body.toString('latin1')
-    if (this.status === 'I') this.#statements.transactionEnded()
-    else if (this.status !== 'T' && this.status !== 'E')
-      throw broken('server', 'an unknown transaction status')
-    this.#statements.copy = 'none'
-    this.#statements.shift()
+    const status = body.toString('latin1')
+    if (status === 'I') statements.transactionEnded()
+    else if (status !== 'T' && status !== 'E') throw broken('server', 'an unknown transaction status')
+    this.status = status
+    statements.copy = 'none'
+    const endsCut = head.cut && !head.told
+    if (endsCut) this.#tell(head)
+    statements.shift()
+    if (statements.length === 0) this.#cancels.forget()
+    const cut = endsCut ? head : this.#muted
+    this.#muted = undefined
+    if (cut !== undefined && status === 'T') {
+      // Whatever was sent behind runs in a transaction that the client takes for aborted.
+      if (statements.length > 0) this.#giveUp(cut)
+      this.forServer.push(ABORT)
+      statements.push(sent('query', statements.batch, { aborts: true }))
+      return endsCut ? limitResponse(head, true) : NOTHING
+    }
+    return endsCut ? Buffer.concat([limitResponse(head, true), READY[status]]) : undefined
   }
 
   #error(head: Sent | undefined, body: Buffer, size: number): Buffer | undefined {
@@ -213,20 +309,30 @@ export class Replies {
     head.error = isOurs ? denialCode(denial) : code
     countRows(head, NO_TAG)
     this.#statements.copy = 'none'
+    const replacement = isOurs ? denialResponse(denial) : this.#limitError(head, code)
     // After a failed simple Query, and after a failed Sync, ReadyForQuery follows at once; after any other message
     // the server waits for a Sync.
     if (head.kind !== 'query' && head.kind !== 'sync') this.#statements.failed(head.error)
-    return isOurs ? denialResponse(denial) : undefined
+    return replacement
   }
 
-  #watch(body: Buffer): void {
-    const nameEnd = body.indexOf(0)
-    const valueEnd = nameEnd === -1 ? -1 : body.indexOf(0, nameEnd + 1)
-    if (valueEnd === -1) throw broken('server', 'a setting without an end')
-    const name = body.toString('utf8', 0, nameEnd)
-    if (!WATCHED.has(name)) return
-    if (body.toString('utf8', nameEnd + 1, valueEnd) !== this.#parameters.get(name))
-      throw broken('server', `the setting ${name}, to which this session is pinned, has changed`)
+  /** What an error becomes that a limit has led to. */
+  #limitError(head: Sent, code: string): Buffer | undefined {
+    if (this.saidFatal) return undefined
+    if (head.aborts || this.#muted !== undefined) return NOTHING
+    if (head.cut || (head.limit === 'time' && code === CANCELED_CODE)) {
+      this.#tell(head)
+      return limitResponse(head, false)
+    }
+    const { blame } = this.#cancels
+    return code === CANCELED_CODE && blame !== undefined ? lateCancelResponse(blame) : undefined
+  }
+
+  /** The client cannot be told in its place what has happened on the server, so the session ends. */
+  #giveUp(head: Sent): never {
+    this.saidFatal = true
+    this.#lastWords = limitFatal(head)
+    throw broken('client', 'a reply passed its limit when later statements of its transaction had been sent')
   }
 }
 
@@ -235,6 +341,11 @@ export class Replies {
  * (`INSERT 0 5`).
  */
 function countRows(head: Sent, tag: Buffer): void {
+  if (head.cut) {
+    head.rows += head.rowsOfCurrent
+    head.rowsOfCurrent = 0
+    return
+  }
   let touched = 0
   // From the end, before the NUL, to the space: a tag without a number at its end touched nothing.
   for (let at = tag.length - 2, unit = 1; at > 0; at -= 1, unit *= 10) {
@@ -247,6 +358,29 @@ function countRows(head: Sent, tag: Buffer): void {
 }
 
 const NO_TAG = Buffer.alloc(0)
+
+/** In place of a message that the client must not see. */
+const NOTHING = Buffer.alloc(0)
+
+const READY = {
+  I: frame(SERVER.readyForQuery, 'I'),
+  T: frame(SERVER.readyForQuery, 'T'),
+  E: frame(SERVER.readyForQuery, 'E'),
+} as const
+
+/** What may have been done behind a statement that the client is told has failed: it changes nothing that outlasts the batch. */
+const WITHOUT_EFFECT: ReadonlySet<Sent['kind']> = new Set([
+  'bind',
+  'describe_statement',
+  'describe_portal',
+  'close_statement',
+  'close_portal',
+])
+
+/** Statements run: the others are answered by one message each. */
+function runs({ kind }: Sent): boolean {
+  return kind === 'query' || kind === 'execute'
+}
 
 function unasked(type: number): Error {
   return broken('server', `a message \`${typeName(type)}\` that answers nothing`)

@@ -4,7 +4,7 @@ import { FieldReader } from '../fields.ts'
 import type { Inbox } from '../inbox.ts'
 import type { Live, Random } from '../login.ts'
 import { Outbox } from '../outbox.ts'
-import type { Completion, Denial, EndCause, Session, Statement } from '../session.ts'
+import type { Completion, Denial, EndCause, ReplyLimits, Session, Statement } from '../session.ts'
 import { broken, endResponse } from './errors.ts'
 import {
   CLIENT,
@@ -17,11 +17,13 @@ import {
   TERMINATE,
   typeName,
 } from './frames.ts'
+import { boundsOf, Cancels, COPY_FAIL, limitWords } from './limits.ts'
 import { mayBeCopy, unknownName, withNamed } from './named.ts'
 import { nameKey, nameOfKey, Prepared, type Reader } from './prepared.ts'
 import { FUNCTION_CALL, MALFORMED, TOO_LONG, TOO_MANY_PREPARED } from './refusals.ts'
 import { Replies } from './replies.ts'
-import { Statements, sent } from './statements.ts'
+import { sent } from './sent.ts'
+import { Statements } from './statements.ts'
 
 /**
  * A session after login. Query, Parse and Execute are statements and stop at `next()`; Bind and Describe may only
@@ -78,7 +80,10 @@ export class PostgresSession implements Session {
   readonly #inbox: Inbox
   readonly #outbox = new Outbox()
   readonly #statements = new Statements()
+  readonly #cancels = new Cancels()
   readonly #replies: Replies
+  /** What the reply to a statement may be at most. */
+  #bounds: ReplyLimits | undefined
   #pending: Pending | undefined
   /** How much of the current client frame is still to come, and whether it is for the server. */
   #passing = 0
@@ -104,7 +109,12 @@ export class PostgresSession implements Session {
     this.#reader = options.reader
     this.#random = options.random
     this.#inbox = options.clientInbox
-    this.#replies = new Replies(options.serverInbox, this.#statements, options.parameters)
+    this.#replies = new Replies({
+      inbox: options.serverInbox,
+      statements: this.#statements,
+      cancels: this.#cancels,
+      parameters: options.parameters,
+    })
   }
 
   fromClient(chunk: Buffer): void {
@@ -112,7 +122,42 @@ export class PostgresSession implements Session {
   }
 
   fromServer(chunk: Buffer): void {
-    if (!this.#over) this.#replies.fromServer(chunk)
+    if (this.#over) return
+    this.#replies.fromServer(chunk)
+    if (this.#replies.forServer.length > 0) this.#sendOurs()
+  }
+
+  #sendOurs(): void {
+    // Whatever led to this was the last that was sent, so that it cannot land inside another message.
+    if (this.#passing > 0) throw new Error('a message of our own inside one of the client')
+    for (const bytes of this.#replies.forServer.take()) this.#outbox.push(bytes)
+  }
+
+  limitReplies(limits: ReplyLimits): void {
+    this.#bounds = boundsOf(limits)
+  }
+
+  takeCancel(): boolean {
+    return this.#cancels.take()
+  }
+
+  timeOut(statementId: number, denial: Denial): void {
+    const statements = this.#statements
+    const entry = statements.running(statementId)
+    if (entry === undefined) return
+    entry.limit ??= 'time'
+    entry.timedOut = denial
+    this.#cancels.began(limitWords('time', undefined, denial))
+    // A server that waits for copy data does not look at cancels.
+    if (entry === statements.head && statements.copy === 'in' && this.#passing === 0) {
+      statements.copy = 'none'
+      this.#outbox.push(COPY_FAIL)
+      this.#outbox.push(FLUSH)
+    }
+  }
+
+  cancelsOver(): void {
+    this.#cancels.over()
   }
 
   takeForServer(): readonly Buffer[] {
@@ -134,6 +179,7 @@ export class PostgresSession implements Session {
   get idle(): boolean {
     return (
       this.#statements.length === 0 &&
+      !this.#cancels.waits &&
       this.#replies.status === 'I' &&
       this.#replies.atBoundary &&
       this.#pending === undefined &&
@@ -157,6 +203,7 @@ export class PostgresSession implements Session {
     if (this.#over) return undefined
     this.#reader = this.#knowledge.current ?? this.#reader
     if (this.#pending !== undefined) {
+      if (this.#cancels.waits) return undefined
       if (this.#pending.reader !== this.#reader) this.#judgeAgain(this.#pending)
       return this.#pending.statement
     }
@@ -186,7 +233,7 @@ export class PostgresSession implements Session {
         const mayCopy = statementCount > 1 || mayBeCopy(analysis)
         // The text is kept only where it makes names.
         const made = uses.length > 0 ? { prepared, uses } : {}
-        statements.push(sent('query', batch, { statementId, mayCopy, ...made }))
+        statements.push(sent('query', batch, { statementId, mayCopy, bounds: this.#bounds, ...made }))
         return
       }
       case 'parse':
@@ -198,7 +245,9 @@ export class PostgresSession implements Session {
         this.#outbox.push(bytes)
         // What follows waits for the answer, so the answer must not wait for what follows.
         if (mayCopy) this.#outbox.push(FLUSH)
-        statements.push(sent('execute', batch, { statementId, prepared, uses, mayCopy }))
+        statements.push(
+          sent('execute', batch, { statementId, prepared, uses, mayCopy, bounds: this.#bounds }),
+        )
         return
       }
       default:
@@ -271,6 +320,8 @@ export class PostgresSession implements Session {
     if (length < bounds.min || length > bounds.max) throw broken('client', 'invalid message length')
     if (statements.copy === 'in' && statements.awaitsCopy) return this.#copyFrame(type, length)
     if (statements.skipping && type !== CLIENT.sync && type !== CLIENT.terminate) return this.#drop(length)
+    // A cancel hits whatever runs when it arrives.
+    if (this.#cancels.waits && type !== CLIENT.terminate) return this.#stall()
     return this.#frame(type, length)
   }
 

@@ -1,6 +1,7 @@
-import type { Completion, Denial } from '../session.ts'
+import type { Completion } from '../session.ts'
 import type { NameUse } from './analyser.ts'
 import { nameKey, type Prepared } from './prepared.ts'
+import type { Sent } from './sent.ts'
 
 /**
  * What is in flight and what is prepared.
@@ -19,65 +20,6 @@ import { nameKey, type Prepared } from './prepared.ts'
  * INVARIANT: a name that the server knows is known here with the same text, or not at all. (Names known here that
  * the server has forgotten do no harm: it says so itself.)
  */
-
-export type SentKind =
-  | 'query'
-  | 'parse'
-  | 'bind'
-  | 'describe_statement'
-  | 'describe_portal'
-  | 'execute'
-  | 'close_statement'
-  | 'close_portal'
-  | 'sync'
-
-/** One message sent to the server and not yet answered in full. */
-export type Sent = {
-  readonly kind: SentKind
-  readonly batch: number
-  /** The statement that this is, or 0. */
-  readonly statementId: number
-  /** What the client is told in place of the server's complaint about `marker`. */
-  readonly denial: Denial | undefined
-  /** The unparsable text that went in place of the refused one. */
-  readonly marker: string | undefined
-  /** The statement or portal that this makes or closes. */
-  readonly name: string
-  /** What this makes (Parse), opens (Bind) or runs (Execute, a Query that makes names). */
-  readonly prepared: Prepared | undefined
-  /** What its statements do to names, in order, and how far that has happened. */
-  readonly uses: readonly NameUse[]
-  usesDone: number
-  /** A COPY may begin: what comes from the client next is known only when the server has answered. */
-  readonly mayCopy: boolean
-  rows: number
-  /** Rows of the statement now running, of a text with several. */
-  rowsOfCurrent: number
-  bytes: number
-  error: string | undefined
-}
-
-const NO_USES: readonly NameUse[] = []
-
-/** What most entries have in common. */
-export function sent(kind: SentKind, batch: number, more?: Partial<Sent>): Sent {
-  return {
-    kind,
-    batch,
-    statementId: more?.statementId ?? 0,
-    denial: more?.denial,
-    marker: more?.marker,
-    name: more?.name ?? '',
-    prepared: more?.prepared,
-    uses: more?.uses ?? NO_USES,
-    usesDone: 0,
-    mayCopy: more?.mayCopy ?? false,
-    rows: 0,
-    rowsOfCurrent: 0,
-    bytes: 0,
-    error: undefined,
-  }
-}
 
 /** What a name stands for once all that was sent is done. */
 export type Resolved = Prepared | 'unknown' | 'wait'
@@ -130,6 +72,18 @@ export class Statements {
   /** What the server is answering now. */
   get head(): Sent | undefined {
     return this.#queue[this.#first]
+  }
+
+  /** The entry of a statement that has not ended. */
+  running(statementId: number): Sent | undefined {
+    for (let at = this.#first; at < this.#queue.length; at += 1)
+      if (this.#queue[at]?.statementId === statementId) return this.#queue[at]
+    return undefined
+  }
+
+  /** What was sent of a batch and not answered yet. */
+  restOf(batch: number): readonly Sent[] {
+    return this.#queue.slice(this.#first).filter((entry) => entry.batch === batch)
   }
 
   push(entry: Sent): void {
@@ -187,8 +141,12 @@ export class Statements {
 
   #complete(entry: Sent): void {
     if (entry.statementId === 0 || entry.denial !== undefined) return
-    const { statementId, rows, bytes, error } = entry
-    this.#completions.push({ statementId, rows, bytes, error })
+    const { statementId, rows, bytes, error, limit, told } = entry
+    this.#completions.push(
+      told && limit !== undefined
+        ? { statementId, rows, bytes, error, limit }
+        : { statementId, rows, bytes, error },
+    )
   }
 
   /** What Bind, Describe and EXECUTE find under this name. */
