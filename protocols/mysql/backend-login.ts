@@ -26,6 +26,7 @@ import {
   sha2Password,
   wholePassword,
 } from './authentication.ts'
+import { Cancels } from './cancels.ts'
 import { askedOfBackend, type Capabilities, CLIENT } from './capabilities.ts'
 import { COM } from './commands.ts'
 import { LoginPackets } from './frames.ts'
@@ -59,7 +60,12 @@ export type BackendReady = {
   readonly status: number
   readonly pin: string
   readonly serverInbox: Inbox
+  /** Those that are on their way to this connection. */
+  readonly cancels: Cancels
 }
+
+/** The statement that a connection ends, instead of becoming a session. */
+type Kill = { readonly connectionId: number; readonly cancels: Cancels }
 
 type Failure = Extract<BackendLoginStep, { readonly kind: 'failed' }>
 
@@ -77,7 +83,8 @@ type Phase =
 export class MysqlBackendLogin implements BackendLogin {
   readonly #options: BackendLoginOptions
   readonly #purpose: BackendPurpose
-  readonly #kills: number | undefined
+  readonly #kill: Kill | undefined
+  readonly #cancels = new Cancels()
   readonly #pin: string
   readonly #server = new Outbox()
   #inbox = new Inbox()
@@ -89,11 +96,10 @@ export class MysqlBackendLogin implements BackendLogin {
   #deprecateEof = false
   #status = 0
 
-  /** @param kills the id of a backend connection whose statement this one ends, instead of becoming a session */
-  constructor(options: BackendLoginOptions, purpose: BackendPurpose, kills?: number) {
+  constructor(options: BackendLoginOptions, purpose: BackendPurpose, kill?: Kill) {
     this.#options = options
     this.#purpose = purpose
-    this.#kills = kills
+    this.#kill = kill
     this.#pin = pinStatement(purpose.analyser.catalog.baseSqlMode, purpose.characters)
   }
 
@@ -141,7 +147,7 @@ export class MysqlBackendLogin implements BackendLogin {
         this.#verified(phase.row, body)
         return
       case 'killed':
-        this.#phase = { at: 'ready' }
+        this.#killed()
         return
       case 'tls':
       case 'ready':
@@ -156,7 +162,7 @@ export class MysqlBackendLogin implements BackendLogin {
   #refused(phase: Phase, body: Buffer): void {
     // The statement to end may be over before we come: ER_NO_SUCH_THREAD.
     if (phase.at === 'killed') {
-      this.#phase = { at: 'ready' }
+      this.#killed()
       return
     }
     const { number, message } = readError(body)
@@ -165,6 +171,7 @@ export class MysqlBackendLogin implements BackendLogin {
   }
 
   #fail(reason: Failure['reason'], message: string): void {
+    this.#kill?.cancels.ended(this)
     this.#phase = { at: 'failed', failure: { kind: 'failed', reason, message } }
   }
 
@@ -299,13 +306,18 @@ export class MysqlBackendLogin implements BackendLogin {
 
   #loggedIn(body: Buffer): void {
     this.#status = readOk(body).status
-    if (this.#kills !== undefined) {
-      this.#query(`KILL QUERY ${this.#kills}`)
+    if (this.#kill !== undefined) {
+      this.#query(`KILL QUERY ${this.#kill.connectionId}`)
       this.#phase = { at: 'killed' }
       return
     }
     this.#query(this.#pin)
     this.#phase = { at: 'pinned' }
+  }
+
+  #killed(): void {
+    this.#kill?.cancels.ended(this)
+    this.#phase = { at: 'ready' }
   }
 
   #query(text: string): void {
@@ -338,7 +350,13 @@ export class MysqlBackendLogin implements BackendLogin {
 
   cancel(): MysqlBackendLogin | undefined {
     if (this.#connectionId === 0) return undefined
-    return new MysqlBackendLogin(this.#options, this.#purpose, this.#connectionId)
+    const cancels = this.#cancels
+    const cancel = new MysqlBackendLogin(this.#options, this.#purpose, {
+      connectionId: this.#connectionId,
+      cancels,
+    })
+    cancels.begun(cancel)
+    return cancel
   }
 
   /** Gives what the session needs; afterwards this login is over. */
@@ -346,6 +364,13 @@ export class MysqlBackendLogin implements BackendLogin {
     if (this.#phase.at !== 'ready') throw new Error('the backend is not ready')
     this.#phase = { at: 'handed_over' }
     const { analyser, client } = this.#purpose
-    return { analyser, client, status: this.#status, pin: this.#pin, serverInbox: this.#inbox }
+    return {
+      analyser,
+      client,
+      status: this.#status,
+      pin: this.#pin,
+      serverInbox: this.#inbox,
+      cancels: this.#cancels,
+    }
   }
 }

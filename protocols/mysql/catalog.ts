@@ -59,6 +59,16 @@ export function pinnedSqlMode(serverSqlMode: string): string {
     .join(',')
 }
 
+/** False where the two are of servers, or of databases, that read the same text by different rules. */
+export function isSameServer(one: MysqlCatalog, other: MysqlCatalog): boolean {
+  return (
+    one === other ||
+    (one.serverVersion === other.serverVersion &&
+      one.lowerCaseTableNames === other.lowerCaseTableNames &&
+      one.database === other.database)
+  )
+}
+
 /** `10.11.19-MariaDB` → 101119; 0 where the text holds no version. */
 export function versionNumberOf(serverVersion: string): number {
   // MariaDB prefixes "5.5.5-" in the greeting, for clients that compare the first digit only.

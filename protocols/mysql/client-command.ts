@@ -17,7 +17,7 @@ import {
   UNKNOWN_STATEMENT,
 } from './errors.ts'
 import { HEADER_BYTES, outOfOrder } from './frames.ts'
-import type { ReplyKind } from './replies.ts'
+import type { ReplyKind } from './reply-phases.ts'
 import { LAST_PREPARED, type PreparedStatement, type PreparedStatements } from './statements.ts'
 
 /** The longest statement text that is analysed. MySQL's own bound, max_allowed_packet, is 16 MB or more. */

@@ -181,6 +181,35 @@ function commandDenied(action: string, account: string, object: string): MysqlEr
   return { number: 1142, sqlState: '42000', message }
 }
 
+/** For a reply that was cut: ER_USER_LIMIT_REACHED in its own words. */
+export function limitError(cut: 'rows' | 'bytes', max: number, user: string): MysqlError {
+  const unit = cut === 'rows' ? (max === 1 ? 'row' : 'rows') : max === 1 ? 'byte' : 'bytes'
+  return {
+    number: 1226,
+    sqlState: '42000',
+    message:
+      `User '${user}'@'bulkhead' has exceeded the '${cut}' resource (current value: ${max}): ` +
+      `the reply was cut at ${max} ${unit}, which is what the grant allows for one statement`,
+  }
+}
+
+/** For a statement whose time was up: ER_QUERY_TIMEOUT or MariaDB's ER_STATEMENT_TIMEOUT. */
+export function timeoutError(denial: Denial, mariadb: boolean): MysqlError {
+  const native = mariadb
+    ? {
+        number: 1969,
+        sqlState: '70100',
+        message: 'Query execution was interrupted (max_statement_time exceeded)',
+      }
+    : {
+        number: 3024,
+        sqlState: 'HY000',
+        message: 'Query execution was interrupted, maximum statement execution time exceeded',
+      }
+  const hint = denial.hint === undefined ? '' : `; ${denial.hint}`
+  return { ...native, message: `${native.message}: ${denial.message}${hint}` }
+}
+
 /** The fatal error with which a session ends. */
 export function endError(cause: EndCause): MysqlError {
   switch (cause.kind) {

@@ -15,23 +15,25 @@ import { ProtocolError } from '../errors.ts'
 import type { Inbox } from '../inbox.ts'
 import type { Live } from '../login.ts'
 import { Outbox } from '../outbox.ts'
-import type { Completion, Denial, EndCause, Session, Statement } from '../session.ts'
+import type { Completion, Denial, EndCause, ReplyLimits, Session, Statement } from '../session.ts'
 import type { MysqlAnalyser } from './analyser.ts'
+import type { Cancels } from './cancels.ts'
 import { type Capabilities, CLIENT } from './capabilities.ts'
+import { isSameServer } from './catalog.ts'
 import { headOf, isAnswered, type JudgedCommand, readCommand, replyOf } from './client-command.ts'
 import { analyseCommand, type CommandReading } from './command-analysis.ts'
 import { COM } from './commands.ts'
 import { denialError, endError, errorPacket, type MysqlError } from './errors.ts'
 import { HEADER_BYTES, packet } from './frames.ts'
+import { OwnStatements } from './own-statements.ts'
 import { PinnedState } from './pinned-state.ts'
 import { ReplyReader } from './replies.ts'
-import { KnownText, PreparedStatements } from './statements.ts'
+import { StatementLimits } from './statement-limits.ts'
+import { Brought, KnownText, PreparedStatements } from './statements.ts'
 import { Transfer } from './transfer.ts'
 
 /** Commands of a client that wait behind a running one are read up to this size. */
 const AHEAD_BYTES_MAX = 64 << 10
-/** After one command: a pin, a report and a widening, each at most twice. */
-const OWN_IN_A_ROW_MAX = 6
 /** A server may refuse a command before it has read all of it; an error is short. */
 const EARLY_BYTES_MAX = 64 << 10
 /** An error that a server sends of its own accord is a short sentence. */
@@ -48,6 +50,7 @@ export type MysqlSessionParts = {
   readonly pin: string
   readonly clientInbox: Inbox
   readonly serverInbox: Inbox
+  readonly cancels: Cancels
   /** The packet that tells the client that its login is done. */
   readonly welcome: Buffer
 }
@@ -72,16 +75,16 @@ export class MysqlSession implements Session {
   readonly #completions: Completion[] = []
   readonly #ignoreSpace: boolean
   readonly #mariadb: boolean
-  /** Our own statements that must succeed before the next command of the client. */
-  readonly #owed: string[] = []
+  readonly #own: OwnStatements
+  readonly #limits: StatementLimits
   /** At most one of these two is set: a command waits to be judged, or a judged one runs. */
   #pending: Pending | undefined
   #running: Pending | undefined
   /** The packets of a judged command that have not all moved yet. */
   #transfer: Transfer | undefined
   #refusal: MysqlError | undefined
-  #ownRunning = false
-  #ownInARow = 0
+  /** The statement for which a cancel was asked last. */
+  #cancelled = 0
   #statements = 0
   #serverSaidGoodbye = false
   #ended = false
@@ -93,6 +96,9 @@ export class MysqlSession implements Session {
     const { flags } = parts.client
     this.#ignoreSpace = (flags & CLIENT.IGNORE_SPACE) !== 0
     this.#mariadb = parts.analyser.catalog.flavour === 'mariadb'
+    this.#own = new OwnStatements(parts.cancels)
+    const limits = new StatementLimits(parts.user, this.#mariadb)
+    this.#limits = limits
     this.#reply = new ReplyReader(
       {
         deprecateEof: (flags & CLIENT.DEPRECATE_EOF) !== 0,
@@ -100,7 +106,9 @@ export class MysqlSession implements Session {
       },
       {
         status: (status, changes) => this.#state.report(status, changes),
-        ended: () => this.#owed.push(...this.#state.judge(this.#reply, this.#ownRunning, this.#running)),
+        ended: () => this.#own.owe(...this.#state.judge(this.#reply, this.#own.running, this.#running)),
+        insteadOf: (error) => (this.#own.running ? undefined : limits.insteadOf(error)),
+        wordsOf: (cut) => limits.wordsOf(cut),
       },
     )
     this.#client.push(parts.welcome)
@@ -114,6 +122,22 @@ export class MysqlSession implements Session {
   fromServer(chunk: Buffer): void {
     this.#parts.serverInbox.push(chunk)
     this.#receive()
+  }
+
+  limitReplies(limits: ReplyLimits): void {
+    this.#limits.set(limits)
+  }
+
+  takeCancel(): boolean {
+    const id = this.#running?.statement.id
+    if (id === undefined || id === this.#cancelled || !this.#reply.running || this.#reply.cut === undefined)
+      return false
+    this.#cancelled = id
+    return true
+  }
+
+  timeOut(statementId: number, denial: Denial): void {
+    if (this.#running?.statement.id === statementId) this.#limits.timeOut(denial)
   }
 
   takeForServer(): readonly Buffer[] {
@@ -137,11 +161,15 @@ export class MysqlSession implements Session {
   }
 
   get #busy(): boolean {
-    return this.#transfer !== undefined || this.#running !== undefined || this.#ownRunning
+    return this.#transfer !== undefined || this.#running !== undefined || this.#own.running
   }
 
   next(): Statement | undefined {
     if (this.#busy || this.finished || this.#ended) return undefined
+    if (this.#own.isDue) {
+      this.#runOwn()
+      return undefined
+    }
     const analyser = this.#analyser()
     const pending = this.#pending
     if (pending !== undefined) {
@@ -163,7 +191,9 @@ export class MysqlSession implements Session {
   #pend(command: JudgedCommand, id: number, analyser: MysqlAnalyser): Statement {
     const session = { prepared: this.#prepared, ignoreSpace: this.#ignoreSpace }
     const reading = analyseCommand(command, analyser, session)
-    const analysis = this.#isOfThisServer(analyser) ? reading.analysis : OTHER_SERVER
+    // A catalog of another server than the one that this session talks to reads statements by other rules.
+    const isKnown = isSameServer(analyser.catalog, this.#parts.analyser.catalog)
+    const analysis = isKnown ? reading.analysis : OTHER_SERVER
     const statement = { id, text: reading.text, analysis }
     this.#pending = { command, statement, reading, analyser }
     return statement
@@ -174,18 +204,6 @@ export class MysqlSession implements Session {
     return this.#parts.knowledge.current ?? this.#parts.analyser
   }
 
-  /** A catalog of another server than the one that this session talks to reads statements by other rules. */
-  #isOfThisServer(analyser: MysqlAnalyser): boolean {
-    const now = analyser.catalog
-    const then = this.#parts.analyser.catalog
-    return (
-      now === then ||
-      (now.serverVersion === then.serverVersion &&
-        now.lowerCaseTableNames === then.lowerCaseTableNames &&
-        now.database === then.database)
-    )
-  }
-
   relay(): void {
     const pending = this.#takePending()
     const { command, statement, reading } = pending
@@ -193,6 +211,7 @@ export class MysqlSession implements Session {
     if (statement.analysis.outcome !== 'accesses') throw new Error('relay() of what is not understood')
     this.#forgetNames(reading, statement.analysis)
     this.#running = pending
+    this.#limits.begin(command)
     if (reading.forward === undefined) {
       this.#transfer = new Transfer('server', headOf(command))
     } else {
@@ -246,7 +265,7 @@ export class MysqlSession implements Session {
       this.#complete(this.#running, { rows: 0, bytes: 0, error: undefined })
       return
     }
-    this.#reply.begin(kind, transfer.sequence)
+    this.#reply.begin(kind, transfer.sequence, this.#limits.bound)
     this.#receive()
   }
 
@@ -255,7 +274,7 @@ export class MysqlSession implements Session {
     const { serverInbox } = this.#parts
     while (serverInbox.length > 0) {
       if (this.#reply.running) {
-        if (!this.#reply.read(serverInbox, this.#ownRunning ? this.#unread : this.#client)) return
+        if (!this.#reply.read(serverInbox, this.#own.running ? this.#unread : this.#client)) return
         this.#replied()
       } else if (this.#transfer === undefined) {
         this.#unsolicited()
@@ -270,24 +289,24 @@ export class MysqlSession implements Session {
   }
 
   #replied(): void {
-    if (this.#ownRunning) {
-      this.#ownRunning = false
+    const { error, errorMessage } = this.#reply
+    const running = this.#running
+    if (this.#own.running) {
       this.#unread.take()
-      if (this.#reply.error !== undefined) {
-        throw new ProtocolError(
-          'mysql',
-          'server',
-          `the session could not be pinned: ${this.#reply.errorMessage}`,
-        )
-      }
-    } else if (this.#running !== undefined) {
-      const { rows, bytes, error } = this.#reply
-      const running = this.#running
+      this.#own.replied(error, errorMessage)
+    } else if (running !== undefined) {
       if (error === undefined) this.#succeeded(running)
       else if (running.command.kind === 'prepare') this.#prepared.forgetLast()
-      this.#complete(running, { rows, bytes, error: error === undefined ? undefined : String(error) })
+      const { rows, bytes } = this.#reply
+      const limit = this.#limits.end(running.command, this.#reply)
+      this.#complete(running, {
+        rows,
+        bytes,
+        error: error === undefined ? undefined : String(error),
+        ...(limit !== undefined && { limit }),
+      })
     }
-    this.#runOwed()
+    this.#runOwn()
   }
 
   #complete(running: Pending, ended: Omit<Completion, 'statementId'>): void {
@@ -305,14 +324,14 @@ export class MysqlSession implements Session {
     if (command.kind === 'prepare' && prepared !== undefined) {
       const known = this.#known(command.text, analyser)
       const sent = reading.forward === undefined ? known.text : Buffer.from(reading.forward)
-      this.#prepared.add({ id: prepared.id, known, sent })
+      this.#prepared.add({ id: prepared.id, known, sent, brought: new Brought() })
     } else if (command.kind === 'query') {
       for (const use of reading.uses) {
         if (use.kind === 'prepare') this.#prepared.setName(use.name, this.#known(command.text, analyser))
       }
     } else if (command.kind === 'reset_connection') {
       this.#prepared.clear()
-      this.#owed.push(this.#parts.pin)
+      this.#own.owe(this.#parts.pin)
     }
   }
 
@@ -322,23 +341,11 @@ export class MysqlSession implements Session {
   }
 
   /** Sends the next statement of our own, before any of the client's. */
-  #runOwed(): void {
-    const text = this.#owed.shift()
-    if (text === undefined) {
-      this.#ownInARow = 0
-      return
-    }
-    this.#ownInARow += 1
-    if (this.#ownInARow > OWN_IN_A_ROW_MAX) {
-      throw new ProtocolError(
-        'mysql',
-        'server',
-        'the session cannot be pinned: the server reports it changed again',
-      )
-    }
-    this.#server.push(packet(0, Buffer.of(COM.QUERY), Buffer.from(text)))
+  #runOwn(): void {
+    const command = this.#own.begin()
+    if (command === undefined) return
+    this.#server.push(command)
     this.#reply.begin('ok', 1)
-    this.#ownRunning = true
   }
 
   /** A server says something between commands only to say goodbye: shutdown, idle for too long, killed. */

@@ -41,12 +41,29 @@ export class KnownText {
   }
 }
 
+/** What a statement has brought since it was executed last: a cursor brings it fetch by fetch. */
+export class Brought {
+  rows = 0
+  bytes = 0
+
+  add(reply: { readonly rows: number; readonly bytes: number }): void {
+    this.rows += reply.rows
+    this.bytes += reply.bytes
+  }
+
+  clear(): void {
+    this.rows = 0
+    this.bytes = 0
+  }
+}
+
 /** A statement that the server has prepared under a number. */
 export type PreparedStatement = {
   readonly id: number
   readonly known: KnownText
   /** What the server was given. */
   readonly sent: Buffer
+  readonly brought: Brought
 }
 
 /** The prepared statements of one session. */

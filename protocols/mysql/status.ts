@@ -122,3 +122,16 @@ export function readColumnCount(body: Buffer): number {
   if (fields.remaining > 0) fields.fail('a column count with bytes after its end')
   return count
 }
+
+/** A statement that the backend has prepared. */
+export type Prepared = { readonly id: number; readonly columns: number; readonly parameters: number }
+
+/** The first packet of the answer to COM_STMT_PREPARE. */
+export function readPrepared(body: Buffer): Prepared {
+  const fields = new FieldReader(body, { start: 0, end: body.length }, PEER)
+  if (fields.uint8() !== 0) fields.fail('an answer to COM_STMT_PREPARE that is neither OK nor an error')
+  const id = fields.uint32LE()
+  const columns = fields.uint16LE()
+  const parameters = fields.uint16LE()
+  return { id, columns, parameters }
+}

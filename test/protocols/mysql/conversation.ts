@@ -112,6 +112,7 @@ export function completeBackendLogin(
 
 export type Conversation = {
   readonly session: Session
+  readonly backend: MysqlBackendLogin
   readonly analyser: { current: MysqlAnalyser | undefined }
   /** Feeds the client's bytes and judges what comes: `denies` names the texts to refuse. */
   client(bytes: Buffer): void
@@ -168,6 +169,7 @@ export function openConversation(
   }
   return {
     session,
+    backend,
     analyser,
     statements,
     client(bytes) {
