@@ -1,4 +1,4 @@
-import type { ChannelUse, CommandAccess, KeyUse } from '../access.ts'
+import type { ChannelUse, CommandAccess } from '../access.ts'
 import type { Analysis, NativeError, StatementAction } from '../analysis.ts'
 import type { Analyser } from '../protocol.ts'
 import { Args } from './args.ts'
@@ -7,9 +7,11 @@ import { splitLine } from './command-line.ts'
 import type { CommandRow, Decision } from './commands/row.ts'
 import { findName, type Named } from './commands/table.ts'
 import { parseHello } from './hello.ts'
-import { readKeys } from './keys.ts'
+import { channelPlaces, KeyUses, readKeys } from './keys.ts'
 import { redisNaming } from './naming.ts'
 import { type Parsed, parseCommand } from './parsers.ts'
+import { redactCommand, UNREADABLE } from './redact.ts'
+import { uncut } from './statements.ts'
 
 const NO_CHANNELS: readonly ChannelUse[] = []
 
@@ -42,6 +44,15 @@ export class RedisAnalyser implements Analyser {
     const words = splitLine(text)
     if (words === undefined || words.length === 0) return notUnderstood('unknown', 'unbalanced quotes')
     return this.read(Args.of(words))
+  }
+
+  /** The command, its options and the keys and channels that it names; every other word is a `?`. */
+  redact(text: string): string {
+    const { line, more } = uncut(text)
+    const words = splitLine(line)
+    if (words === undefined || words.length === 0) return UNREADABLE
+    const args = Args.of(words)
+    return `${redactCommand(args, this.commandOf(args), this.catalog.database)}${more}`
   }
 
   /** The row of the vetted table that a command is of; `undefined` for one that is not there. */
@@ -93,10 +104,10 @@ export class RedisAnalyser implements Analyser {
   }
 
   #accesses(command: CommandRow, args: Args): Analysis {
-    const keys: KeyUse[] = []
+    const reader = new KeyUses()
     let allKeys = command.allKeys
     if (command.parser !== undefined) {
-      const parsed: Parsed = parseCommand(command.parser, args, keys, this.catalog.database)
+      const parsed: Parsed = parseCommand(command.parser, args, reader, this.catalog.database)
       if (parsed.found === 'error') {
         return notUnderstood(command.action, parsed.message, { code: 'ERR', message: parsed.message })
       }
@@ -107,9 +118,10 @@ export class RedisAnalyser implements Analyser {
       if (parsed.found === 'all_keys') allKeys = true
     } else {
       for (const spec of command.keys) {
-        if (!readKeys(spec, args, keys)) return noKeys(command)
+        if (!readKeys(spec, args, reader)) return noKeys(command)
       }
     }
+    const keys = reader.uses
     if (command.decision.is === 'free' && keys.length === 0 && !allKeys) return nothing(command.action)
     const access: CommandAccess = {
       kind: 'command',
@@ -176,8 +188,7 @@ function secondWord(name: string): string | undefined {
 }
 
 function readChannels(command: CommandRow, args: Args): readonly ChannelUse[] {
-  const from = command.name.startsWith('pubsub|') ? 2 : 1
-  const to = command.channels === 'first' ? from + 1 : args.count
+  const [from, to] = channelPlaces(command, args)
   const uses: ChannelUse[] = []
   for (let i = from; i < to; i++)
     uses.push({ channel: args.latin1(i), pattern: command.channels === 'patterns' })

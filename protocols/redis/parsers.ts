@@ -5,11 +5,10 @@
  * Options are C strings to the server, which stops at a NUL where we would not: `Args.word` gives nothing for a
  * word with any byte that is not printable, and so such an option is never followed.
  */
-import type { KeyUse } from '../access.ts'
 import type { HopKind } from '../analysis.ts'
 import type { Args } from './args.ts'
 import type { ParserName } from './commands/row.ts'
-import { useKey } from './keys.ts'
+import type { KeyReader } from './keys.ts'
 
 /** What a parser found: all keys read, all that and unnamed keys, the server's error, or an attempt to leave. */
 export type Parsed =
@@ -21,40 +20,40 @@ const NAMED_KEYS: Parsed = { found: 'named_keys' }
 const ALL_KEYS: Parsed = { found: 'all_keys' }
 const SYNTAX: Parsed = { found: 'error', message: 'syntax error' }
 
-/** Reads the keys of `args` into `uses`. */
-export function parseCommand(parser: ParserName, args: Args, uses: KeyUse[], database: number): Parsed {
+/** Tells `keys` of the keys of `args`. */
+export function parseCommand(parser: ParserName, args: Args, keys: KeyReader, database: number): Parsed {
   switch (parser) {
     case 'set':
-      return parseSet(args, uses)
+      return parseSet(args, keys)
     case 'bitfield':
-      return parseBitfield(args, uses)
+      return parseBitfield(args, keys)
     case 'zadd':
-      return parseZadd(args, uses)
+      return parseZadd(args, keys)
     case 'sort':
-      return parseSort(args, uses, true)
+      return parseSort(args, keys, true)
     case 'sort_ro':
-      return parseSort(args, uses, false)
+      return parseSort(args, keys, false)
     case 'georadius':
-      return parseGeoradius(args, uses, 6)
+      return parseGeoradius(args, keys, 6)
     case 'georadiusbymember':
-      return parseGeoradius(args, uses, 5)
+      return parseGeoradius(args, keys, 5)
     case 'xread':
-      return parseXread(args, uses, false)
+      return parseXread(args, keys, false)
     case 'xreadgroup':
-      return parseXread(args, uses, true)
+      return parseXread(args, keys, true)
     case 'copy':
-      return parseCopy(args, uses, database)
+      return parseCopy(args, keys, database)
     case 'scan':
-      return parseScan(args, uses)
+      return parseScan(args, keys)
     case 'keys':
-      return keyPattern(args, uses, 1)
+      return keyPattern(args, keys, 1)
     case 'tracking':
-      return parseTracking(args, uses)
+      return parseTracking(args, keys)
   }
 }
 
 /** `SET key value [NX|XX|IFEQ value] [GET] [EX s|PX ms|EXAT t|PXAT t|KEEPTTL]`: GET and IFEQ also read. */
-function parseSet(args: Args, uses: KeyUse[]): Parsed {
+function parseSet(args: Args, keys: KeyReader): Parsed {
   let reads = false
   for (let i = 3; i < args.count; i++) {
     switch (args.word(i)) {
@@ -80,12 +79,12 @@ function parseSet(args: Args, uses: KeyUse[]): Parsed {
     }
     if (i >= args.count) return SYNTAX
   }
-  useKey(uses, args, 1, reads ? 'RW' : 'W')
+  keys.key(args, 1, reads ? 'RW' : 'W')
   return NAMED_KEYS
 }
 
 /** `BITFIELD key [GET enc off] [SET enc off v] [INCRBY enc off by] [OVERFLOW how]`: only GETs only read. */
-function parseBitfield(args: Args, uses: KeyUse[]): Parsed {
+function parseBitfield(args: Args, keys: KeyReader): Parsed {
   let writes = false
   let i = 2
   while (i < args.count) {
@@ -106,12 +105,12 @@ function parseBitfield(args: Args, uses: KeyUse[]): Parsed {
     }
     if (i > args.count) return SYNTAX
   }
-  useKey(uses, args, 1, writes ? 'RW' : 'R')
+  keys.key(args, 1, writes ? 'RW' : 'R')
   return NAMED_KEYS
 }
 
 /** `ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member …`: INCR answers with the score and so reads. */
-function parseZadd(args: Args, uses: KeyUse[]): Parsed {
+function parseZadd(args: Args, keys: KeyReader): Parsed {
   let reads = false
   let i = 2
   for (; i < args.count; i++) {
@@ -121,7 +120,7 @@ function parseZadd(args: Args, uses: KeyUse[]): Parsed {
   }
   const rest = args.count - i
   if (rest === 0 || rest % 2 !== 0) return SYNTAX
-  useKey(uses, args, 1, reads ? 'RW' : 'W')
+  keys.key(args, 1, reads ? 'RW' : 'W')
   return NAMED_KEYS
 }
 
@@ -131,8 +130,8 @@ function parseZadd(args: Args, uses: KeyUse[]): Parsed {
  * The server's key metadata takes the first word STORE for the option even where it is the argument of BY, and its
  * ACL then sees the wrong target. A BY or GET with `*` reads keys whose names come from the data.
  */
-function parseSort(args: Args, uses: KeyUse[], maySave: boolean): Parsed {
-  useKey(uses, args, 1, 'R')
+function parseSort(args: Args, keys: KeyReader, maySave: boolean): Parsed {
+  keys.key(args, 1, 'R')
   let allKeys = false
   for (let i = 2; i < args.count; i++) {
     const left = args.count - i - 1
@@ -148,7 +147,7 @@ function parseSort(args: Args, uses: KeyUse[], maySave: boolean): Parsed {
       case 'store':
         if (left < 1 || !maySave) return SYNTAX
         i += 1
-        useKey(uses, args, i, 'W')
+        keys.key(args, i, 'W')
         break
       case 'by':
         if (left < 1) return SYNTAX
@@ -172,9 +171,9 @@ function parseSort(args: Args, uses: KeyUse[], maySave: boolean): Parsed {
  * [STOREDIST k]`, and `GEORADIUSBYMEMBER` with one argument less. Of several targets the server writes the last and
  * its ACL has seen the first; here every one counts.
  */
-function parseGeoradius(args: Args, uses: KeyUse[], options: number): Parsed {
+function parseGeoradius(args: Args, keys: KeyReader, options: number): Parsed {
   if (args.count < options) return SYNTAX
-  useKey(uses, args, 1, 'R')
+  keys.key(args, 1, 'R')
   for (let i = options; i < args.count; i++) {
     switch (args.word(i)) {
       case 'withdist':
@@ -190,7 +189,7 @@ function parseGeoradius(args: Args, uses: KeyUse[], options: number): Parsed {
       case 'store':
       case 'storedist':
         i += 1
-        if (i < args.count) useKey(uses, args, i, 'W')
+        if (i < args.count) keys.key(args, i, 'W')
         break
       default:
         return SYNTAX
@@ -206,7 +205,7 @@ function parseGeoradius(args: Args, uses: KeyUse[], options: number): Parsed {
  *
  * The server's key metadata looks for the word STREAMS alone, and finds it where it is a group's name.
  */
-function parseXread(args: Args, uses: KeyUse[], group: boolean): Parsed {
+function parseXread(args: Args, keys: KeyReader, group: boolean): Parsed {
   let grouped = false
   for (let i = 1; i < args.count; i++) {
     const left = args.count - i - 1
@@ -228,7 +227,7 @@ function parseXread(args: Args, uses: KeyUse[], group: boolean): Parsed {
         break
       case 'streams': {
         if (left < 2 || left % 2 !== 0 || grouped !== group) return SYNTAX
-        for (let k = i + 1; k <= i + left / 2; k++) useKey(uses, args, k, group ? 'RW' : 'R')
+        for (let k = i + 1; k <= i + left / 2; k++) keys.key(args, k, group ? 'RW' : 'R')
         return NAMED_KEYS
       }
       default:
@@ -239,9 +238,9 @@ function parseXread(args: Args, uses: KeyUse[], group: boolean): Parsed {
 }
 
 /** `COPY source target [DB n] [REPLACE]`. */
-function parseCopy(args: Args, uses: KeyUse[], database: number): Parsed {
-  useKey(uses, args, 1, 'R')
-  useKey(uses, args, 2, 'W')
+function parseCopy(args: Args, keys: KeyReader, database: number): Parsed {
+  keys.key(args, 1, 'R')
+  keys.key(args, 2, 'W')
   let elsewhere: number | undefined
   for (let i = 3; i < args.count; i++) {
     const word = args.word(i)
@@ -260,13 +259,13 @@ function parseCopy(args: Args, uses: KeyUse[], database: number): Parsed {
  * A pattern of keys that is answered with the names of those that match: covered where a granted pattern covers
  * everything that it can match.
  */
-function keyPattern(args: Args, uses: KeyUse[], i: number): Parsed {
-  uses.push({ key: args.latin1(i), read: true, write: false, pattern: true })
+function keyPattern(args: Args, keys: KeyReader, i: number): Parsed {
+  keys.pattern(i, args.latin1(i))
   return NAMED_KEYS
 }
 
 /** `SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`: without MATCH it names every key. */
-function parseScan(args: Args, uses: KeyUse[]): Parsed {
+function parseScan(args: Args, keys: KeyReader): Parsed {
   let match: number | undefined
   for (let i = 2; i < args.count; i += 2) {
     if (i + 1 >= args.count) return SYNTAX
@@ -275,14 +274,14 @@ function parseScan(args: Args, uses: KeyUse[]): Parsed {
     if (word === 'match' && match === undefined) match = i + 1
     else if (word !== 'count' && word !== 'type') return SYNTAX
   }
-  return match === undefined ? ALL_KEYS : keyPattern(args, uses, match)
+  return match === undefined ? ALL_KEYS : keyPattern(args, keys, match)
 }
 
 /**
  * `CLIENT TRACKING ON|OFF [OPTIN] [OPTOUT] [NOLOOP] [BCAST] [PREFIX p …] [REDIRECT id]`. Without BCAST the server
  * names only keys that this client has read. With it, it names every key written that begins with a prefix.
  */
-function parseTracking(args: Args, uses: KeyUse[]): Parsed {
+function parseTracking(args: Args, keys: KeyReader): Parsed {
   const mode = args.word(2)
   if (mode !== 'on' && mode !== 'off') return SYNTAX
   let broadcast = false
@@ -301,7 +300,7 @@ function parseTracking(args: Args, uses: KeyUse[]): Parsed {
         if (i >= args.count) return SYNTAX
         prefixes += 1
         const pattern = `${args.latin1(i).replaceAll(/[\\*?[]/g, '\\$&')}*`
-        uses.push({ key: pattern, read: true, write: false, pattern: true })
+        keys.pattern(i, pattern)
         break
       }
       case 'redirect':

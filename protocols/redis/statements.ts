@@ -37,6 +37,13 @@ export function statementText(args: Args): string {
   return kept === undefined ? `${text} … ${args.count - shown} more` : `${text} (redacted)`
 }
 
+/** Takes the marks of what was cut out of a text of {@link statementText}: the words that are left, and how many are not. */
+export function uncut(text: string): { readonly line: string; readonly more: string } {
+  const whole = text.replaceAll(/…\(\d+ bytes\)/g, '')
+  const more = / … \d+ more$/.exec(whole)?.[0] ?? ''
+  return { line: more === '' ? whole.replace(/ \(redacted\)$/, ' ?') : whole.slice(0, -more.length), more }
+}
+
 /** The first letters of `KEPT_WORDS`: most commands are known by theirs not to be one of them. */
 function mayHoldSecret(args: Args): boolean {
   switch ((args.buffer[args.start(0)] ?? 0) | 0x20) {
