@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander'
 import type { CheckOptions } from './commands/check.ts'
 import { CommandError, EXIT } from './commands/exit.ts'
 import type { IssueOptions } from './commands/issue.ts'
+import type { NarrowOptions } from './commands/narrow.ts'
 import { ConfigError } from './config/config.ts'
 import { KeyError } from './grants/keys.ts'
 import { version } from './version.ts'
@@ -59,10 +60,35 @@ function program(): Command {
     .option('--ttl <duration>', 'how long the token is good', '15m')
     .option('--format <format>', 'one of url, token, env, json', 'url')
     .option('--key <file>', 'the private key', './keys/issuer.jwk')
+    .option('--no-narrow', 'a shorter token, which its holder cannot narrow')
     .option('--json', 'the same as --format json')
     .action(async (options: IssueOptions) => {
       const { issue } = await import('./commands/issue.ts')
       await issue(options)
+    })
+
+  withConfig(
+    command(
+      'narrow',
+      'make from a token one that allows less, for a sub-agent; needs no network and no issuer',
+    ),
+  )
+    .requiredOption(
+      '--token <token>',
+      'the token, or the connection URL that holds it; `-` reads standard input',
+    )
+    .requiredOption(
+      '--allow <line>',
+      'an allow line; may be given more than once',
+      (line, lines: string[] | undefined) => [...(lines ?? []), line],
+    )
+    .option('--metadata <level>', 'how much of the catalog it shows: none, driver or introspect')
+    .option('--run <id>', "the child's run: its parent's, a dot and a name (default: a random name)")
+    .option('--ttl <duration>', 'how long it is good, never longer than its parent')
+    .option('--format <format>', 'one of url, token, env, json (default: as the token was given)')
+    .action(async (options: NarrowOptions) => {
+      const { narrow } = await import('./commands/narrow.ts')
+      await narrow(options)
     })
 
   withConfig(command('check', 'try a statement against a grant, without a server: exit 0 allow, 1 deny'))

@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'protocols/mysql': ['protocols', 'node:crypto', 'node:buffer', 'node-sql-parser'],
   'protocols/redis': ['protocols', 'node:crypto', 'node:buffer'],
   'src/policy': ['protocols', 'src/grants', 'src/audit/event.ts', 'src/audit/log.ts', 'node:crypto'],
-  'src/grants': ['protocols', 'src/config/config.ts', 'jose', 'zod'],
+  'src/grants': ['protocols', 'src/config/config.ts', 'jose', 'zod', 'node:crypto'],
   'src/audit': ['protocols', 'node:*'],
   'src/config': ['protocols', 'src/grants', 'src/backends/backend.ts', 'zod', 'yaml', 'node:*'],
   'src/backends': ['protocols', 'pg', 'mysql2', 'ioredis', 'node:*'],

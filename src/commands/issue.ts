@@ -7,7 +7,7 @@ import { duration } from '../config/schema.ts'
 import { RUN_ID, signToken } from '../grants/token.ts'
 import { CommandError } from './exit.ts'
 
-const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
+export const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
 type TokenFormat = (typeof TOKEN_FORMATS)[number]
 
 /** The issuer that `bulkhead init` makes. */
@@ -22,6 +22,8 @@ export type IssueOptions = {
   readonly format: string
   readonly key: string
   readonly json?: true
+  /** False for a short token that no holder can narrow. */
+  readonly narrow: boolean
 }
 
 /** Signs a token and prints how to connect with it. @throws ConfigError, CommandError */
@@ -47,6 +49,7 @@ export async function issue(options: IssueOptions): Promise<void> {
       jti: randomUUID(),
       nowMs: Date.now(),
       ttlMs: ttl.data,
+      narrowable: options.narrow,
     },
     readPrivateKey(options.key),
   )
@@ -99,7 +102,8 @@ function connectionUrl(system: SystemConfig, run: string, token: string): string
   return `${scheme}://${encodeURIComponent(run)}:${token}@${clientHost(system.listen.host)}:${system.listen.port}/${database}`
 }
 
-function shown(
+/** The token in the form that was asked for. */
+export function shown(
   format: TokenFormat,
   system: SystemConfig,
   holder: { readonly run: string; readonly token: string },

@@ -2,7 +2,7 @@
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
-import type { Grant, Limits } from '../grants/grant.ts'
+import type { Grant, Limits, MetadataLevel } from '../grants/grant.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -20,6 +20,8 @@ export type SystemConfig = {
   readonly rsaPrivateKey: string | undefined
   /** Allow lines that bound every inline grant on this system; `undefined`: no bound. */
   readonly ceiling: readonly string[] | undefined
+  /** The most of the catalog that any grant on this system shows; `undefined`: inline grants under a ceiling stay at `driver`. */
+  readonly ceilingMetadata: MetadataLevel | undefined
   /** Of every grant on this system, where the grant itself sets no other. */
   readonly limits: Limits
   /** True where denials that no hop is are only recorded, whatever the grant says. */

@@ -7,11 +7,13 @@ import { dirname, resolve } from 'node:path'
 import { type Document, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import type { z } from 'zod'
 import { HOP_KINDS, type HopKind } from '../../protocols/analysis.ts'
+import { lowerMetadata } from '../grants/grant.ts'
+import { readLimits } from '../grants/limits.ts'
 import { type Config, ConfigError, type ConfigProblem, type OnHop, type Reporter } from './config.ts'
 import { checkCrossReferences } from './cross-references.ts'
 import { fillIn } from './interpolation.ts'
 import { configuration, type WrittenConfiguration } from './schema.ts'
-import { readIssuer, readLimits, readSystem } from './sections.ts'
+import { readIssuer, readSystem } from './sections.ts'
 
 /** What `check-config` shows and `serve` uses. */
 export type LoadedConfig = { readonly config: Config; readonly written: WrittenConfiguration }
@@ -108,7 +110,7 @@ function build(written: WrittenConfiguration, path: string, report: Reporter): C
           name,
           system: grant.system,
           allow: grant.allow,
-          metadata: grant.metadata,
+          metadata: lowerMetadata(written.systems[grant.system]?.ceiling_metadata, grant.metadata),
           limits: readLimits({ ...written.systems[grant.system]?.limits, ...grant.limits }),
           observe: grant.observe || written.systems[grant.system]?.observe === true,
           narrowed: [],

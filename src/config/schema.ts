@@ -6,6 +6,9 @@ import { z } from 'zod'
 import { HOP_KINDS } from '../../protocols/analysis.ts'
 import { PROTOCOL_NAMES } from '../../protocols/protocol.ts'
 import { METADATA_LEVELS } from '../grants/grant.ts'
+import { duration, limits } from '../grants/limits.ts'
+
+export { duration }
 
 /** Names of systems and grants: they stand in tokens, metrics and records. */
 const name = z
@@ -14,23 +17,6 @@ const name = z
     /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/,
     'write 1 to 63 letters, digits, `_`, `.` or `-`, beginning with a letter or digit',
   )
-
-const DURATION_UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-
-/** `5s`, `30m`; milliseconds. At least 1 ms; at most 365 days, so that no timer overflows a date. */
-export const duration = z.string().transform((text, context) => {
-  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text)
-  const unit = match?.[2] as keyof typeof DURATION_UNITS_MS | undefined
-  const ms = unit === undefined ? 0 : Number(match?.[1]) * DURATION_UNITS_MS[unit]
-  if (ms < 1 || ms > 365 * DURATION_UNITS_MS.d) {
-    context.addIssue({
-      code: 'custom',
-      message: 'write a number and a unit, such as `500ms`, `5s`, `30m`, `1h`, `7d`',
-    })
-    return z.NEVER
-  }
-  return ms
-})
 
 /** `host:port`, `[::1]:port`. Port 0 lets the system choose a free one. */
 const address = z.string().transform((text, context) => {
@@ -57,41 +43,6 @@ const backend = z.strictObject({
   schema: z.string().min(1).max(63).optional(),
 })
 
-const BYTE_UNITS = {
-  '': 1,
-  kB: 1_000,
-  MB: 1_000_000,
-  GB: 1_000_000_000,
-  KiB: 1 << 10,
-  MiB: 1 << 20,
-  GiB: 1 << 30,
-}
-
-/** `10MB`, `64KiB`, `4096`; bytes, from 1. */
-const bytes = z.union([z.int().min(1), z.string()]).transform((written, context) => {
-  if (typeof written === 'number') return written
-  const match = /^(\d{1,9})(kB|MB|GB|KiB|MiB|GiB|)$/.exec(written)
-  const size = Number(match?.[1]) * BYTE_UNITS[(match?.[2] ?? '') as keyof typeof BYTE_UNITS]
-  if (match === null || size < 1) {
-    context.addIssue({
-      code: 'custom',
-      message: 'write a number and a unit, such as `4096`, `64KiB`, `10MB`',
-    })
-    return z.NEVER
-  }
-  return size
-})
-
-const limits = z.strictObject({
-  rows: z.int().min(1).optional(),
-  bytes: bytes.optional(),
-  statement_timeout: duration.optional(),
-  statements_per_minute: z.int().min(1).optional(),
-  session: duration.optional(),
-  idle: duration.optional(),
-  connections: z.int().min(1).optional(),
-})
-
 const system = z.strictObject({
   protocol: z.enum(PROTOCOL_NAMES),
   listen: address,
@@ -101,6 +52,7 @@ const system = z.strictObject({
   allow_cleartext_password: z.boolean().default(false),
   rsa_key: z.string().optional(),
   ceiling: allow.optional(),
+  ceiling_metadata: z.enum(METADATA_LEVELS).optional(),
   limits: limits.default({}),
   observe: z.boolean().default(false),
   decoys: z.array(z.string()).max(1_000).default([]),

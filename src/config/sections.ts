@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
-import type { Limits } from '../grants/grant.ts'
+import { readLimits } from '../grants/limits.ts'
 import type { IssuerConfig, Reporter, SystemConfig } from './config.ts'
 import type { WrittenConfiguration } from './schema.ts'
 
@@ -62,22 +62,10 @@ export function readSystem(
         ? undefined
         : readPem(written.rsa_key, folder, [...path, 'rsa_key'], report),
     ceiling: written.ceiling,
+    ceilingMetadata: written.ceiling_metadata,
     limits: readLimits(written.limits),
     observe: written.observe,
     decoys: written.decoys,
-  }
-}
-
-/** A limit that is not written does not bound. */
-export function readLimits(written: WrittenSystem['limits']): Limits {
-  return {
-    rows: written.rows,
-    bytes: written.bytes,
-    statementMs: written.statement_timeout,
-    statementsPerMinute: written.statements_per_minute,
-    sessionMs: written.session,
-    idleMs: written.idle,
-    connections: written.connections,
   }
 }
 

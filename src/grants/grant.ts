@@ -10,6 +10,16 @@ import { type PrivilegeLine, parsePrivilegeLine } from './sql-privileges.ts'
 export const METADATA_LEVELS = ['none', 'driver', 'introspect'] as const
 export type MetadataLevel = (typeof METADATA_LEVELS)[number]
 
+/** The lower of two levels; an absent one does not bound. */
+export function lowerMetadata<Level extends MetadataLevel | undefined>(
+  bound: MetadataLevel | undefined,
+  level: Level,
+): MetadataLevel | Level {
+  if (bound === undefined) return level
+  if (level === undefined) return bound
+  return METADATA_LEVELS.indexOf(bound) < METADATA_LEVELS.indexOf(level) ? bound : level
+}
+
 /** Bounds on a run under a grant; an absent one does not bound. */
 export type Limits = {
   /** Rows that one statement may bring back (Redis: elements of the reply); from 1. */

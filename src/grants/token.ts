@@ -1,7 +1,19 @@
 /** Run tokens: what they claim, how they are verified and how the built-in issuer signs them. */
 import { decodeJwt, errors, importJWK, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { z } from 'zod'
+import { type Limits, lowerMetadata, METADATA_LEVELS, type MetadataLevel } from './grant.ts'
 import { ALGORITHMS, type Issuer } from './keys.ts'
+import { limits, readLimits } from './limits.ts'
+import {
+  confirmationOf,
+  isCanonical,
+  type Narrowing,
+  partsOf,
+  type TokenParts,
+  verifyChain,
+  withSeed,
+} from './narrowing.ts'
+import { newSeed } from './one-time-key.ts'
 
 /** Longer texts are refused before anything is parsed. A grant of thirty lines fits several times. */
 export const TOKEN_BYTES_MAX = 16_384
@@ -18,13 +30,21 @@ const claims = z.looseObject({
     z.string().min(1),
     z.strictObject({
       allow: z.array(z.string()).max(1_000),
-      metadata: z.enum(['none', 'driver', 'introspect']).default('driver'),
+      metadata: z.enum(METADATA_LEVELS).default('driver'),
+      limits: limits.default({}),
     }),
   ]),
   exp: z.number(),
   nbf: z.number().optional(),
   jti: z.string().min(1).max(256),
 })
+
+/** A grant that a token carries. */
+type InlineGrant = {
+  readonly allow: readonly string[]
+  readonly metadata: MetadataLevel
+  readonly limits: Limits
+}
 
 /** The claims of a token whose signature was verified. */
 export type RunToken = {
@@ -34,9 +54,7 @@ export type RunToken = {
   /** The one system it is for. */
   readonly system: string
   /** The name of a grant, or the grant itself. */
-  readonly grant:
-    | string
-    | { readonly allow: readonly string[]; readonly metadata: 'none' | 'driver' | 'introspect' }
+  readonly grant: string | InlineGrant
   readonly jti: string
   /** Milliseconds since the epoch. */
   readonly expiresAtMs: number
@@ -47,6 +65,8 @@ export type RunToken = {
   readonly ancestors: readonly { readonly run: string; readonly jti: string }[]
   /** What its narrowings left, one list of allow lines each; see `Grant.narrowed`. */
   readonly narrowed: readonly (readonly string[])[]
+  /** How much of the catalog its narrowings left; absent where they said nothing of it. */
+  readonly metadataMax?: MetadataLevel
 }
 
 /**
@@ -65,6 +85,7 @@ export const TOKEN_FAULTS = [
   'unknown_issuer',
   'bad_signature',
   'bad_claims',
+  'bad_chain',
   'not_yet_valid',
   'expired',
   'wrong_user',
@@ -72,6 +93,7 @@ export const TOKEN_FAULTS = [
   'unknown_grant',
   'inline_not_allowed',
   'quarantined',
+  'revoked',
   'keys_unavailable',
 ] as const
 export type TokenFault = (typeof TOKEN_FAULTS)[number]
@@ -82,34 +104,94 @@ export type TokenVerdict =
   | { readonly valid: false; readonly fault: TokenFault; readonly token: RunToken | undefined }
 
 /**
- * Verifies signature, issuer, shape and times; whether the token fits the user, system and grant is for the
+ * Verifies signature, issuer, shape, narrowings and times; whether the token fits the user, system and grant is for the
  * caller, who knows them. Never throws.
  */
 export async function verifyToken(
   text: string,
   issuers: ReadonlyMap<string, Issuer>,
-  options: { readonly nowMs: number; readonly clockSkewMs: number },
+  times: TokenTimes,
 ): Promise<TokenVerdict> {
   if (text === '') return refused('missing')
   if (Buffer.byteLength(text) > TOKEN_BYTES_MAX) return refused('too_large')
-  const issuer = issuers.get(claimedIssuer(text) ?? '')
-  if (issuer === undefined) return refused(claimedIssuer(text) === undefined ? 'malformed' : 'unknown_issuer')
+  const parts = partsOf(text)
+  const claimed = claimedIssuer(parts.jwt)
+  const issuer = issuers.get(claimed ?? '')
+  if (claimed === undefined || !isCanonical(parts.jwt)) return refused('malformed')
+  if (issuer === undefined) return refused('unknown_issuer')
   try {
-    const { payload } = await jwtVerify(text, issuer.key, {
+    return await verifyOf(issuer, parts, times)
+  } catch (error) {
+    return refused(faultOf(error))
+  }
+}
+
+type TokenTimes = { readonly nowMs: number; readonly clockSkewMs: number }
+
+/** @throws what jose throws */
+async function verifyOf(issuer: Issuer, parts: TokenParts, times: TokenTimes): Promise<TokenVerdict> {
+  const { payload, early } = await signedPayload(issuer, parts.jwt, times)
+  const root = readClaims(payload)
+  if (root === undefined) return refused('bad_claims')
+  const narrowings = await verifyChain(parts, payload['cnf'])
+  const token = narrowings?.reduce<RunToken | undefined>(narrowedBy, root)
+  if (token === undefined) return refused('bad_chain')
+  if (early) return refused('not_yet_valid', token)
+  if (times.nowMs - times.clockSkewMs >= token.expiresAtMs) return refused('expired', token)
+  if (typeof token.grant !== 'string' && issuer.grants !== 'inline')
+    return refused('inline_not_allowed', token)
+  return { valid: true, token }
+}
+
+/** The claims of a JWT whose signature holds, also of one that has expired: the record shall name its run. */
+async function signedPayload(
+  issuer: Issuer,
+  jwt: string,
+  { nowMs, clockSkewMs }: TokenTimes,
+): Promise<{ readonly payload: JWTPayload; readonly early: boolean }> {
+  try {
+    const { payload } = await jwtVerify(jwt, issuer.key, {
       algorithms: [...ALGORITHMS],
       issuer: issuer.issuer,
-      clockTolerance: options.clockSkewMs / 1_000,
-      currentDate: new Date(options.nowMs),
+      clockTolerance: clockSkewMs / 1_000,
+      currentDate: new Date(nowMs),
       requiredClaims: ['exp', 'aud', 'sub', 'run', 'grant', 'jti'],
     })
-    const token = readClaims(payload)
-    if (token === undefined) return refused('bad_claims')
-    if (typeof token.grant !== 'string' && issuer.grants !== 'inline')
-      return refused('inline_not_allowed', token)
-    return { valid: true, token }
+    return { payload, early: false }
   } catch (error) {
-    return faultOf(error)
+    if (error instanceof errors.JWTExpired) return { payload: error.payload, early: false }
+    if (error instanceof errors.JWTClaimValidationFailed && isEarly(error)) {
+      return { payload: error.payload, early: true }
+    }
+    throw error
   }
+}
+
+/** `nbf` may also be of a wrong type: that is no matter of time. */
+function isEarly(error: errors.JWTClaimValidationFailed): boolean {
+  return error.claim === 'nbf' && error.reason === 'check_failed'
+}
+
+/** A child keeps the system and the grant of its parent, is named after it, and does not outlive it. */
+function narrowedBy(parent: RunToken | undefined, narrowing: Narrowing): RunToken | undefined {
+  if (parent === undefined) return undefined
+  const { run, jti, allow, metadata, expiresAtMs } = narrowing
+  if (!RUN_ID.test(run) || !run.startsWith(childPrefix(parent.run))) return undefined
+  const metadataMax = lowerMetadata(parent.metadataMax, metadata)
+  return {
+    ...parent,
+    run,
+    jti,
+    expiresAtMs: Math.min(parent.expiresAtMs, expiresAtMs ?? Number.POSITIVE_INFINITY),
+    ancestors: [...parent.ancestors, { run: parent.run, jti: parent.jti }],
+    narrowed: [...parent.narrowed, allow],
+    ...(metadataMax !== undefined && { metadataMax }),
+  }
+}
+
+/** What the run ids of narrowed tokens begin with, so that none can pass for the run of another. */
+export function childPrefix(run: string): string {
+  return `${run}.`
 }
 
 function claimedIssuer(text: string): string | undefined {
@@ -129,7 +211,7 @@ function readClaims(payload: JWTPayload): RunToken | undefined {
     agent: sub,
     run,
     system: typeof aud === 'string' ? aud : aud[0],
-    grant,
+    grant: typeof grant === 'string' ? grant : { ...grant, limits: readLimits(grant.limits) },
     jti,
     expiresAtMs: exp * 1_000,
     ancestors: [],
@@ -137,19 +219,16 @@ function readClaims(payload: JWTPayload): RunToken | undefined {
   }
 }
 
-function faultOf(error: unknown): TokenVerdict {
-  if (error instanceof errors.JWTExpired) return refused('expired', readClaims(error.payload))
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    return error.claim === 'nbf' ? refused('not_yet_valid', readClaims(error.payload)) : refused('bad_claims')
-  }
+function faultOf(error: unknown): TokenFault {
+  if (error instanceof errors.JWTClaimValidationFailed) return 'bad_claims'
   if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed) {
-    return refused('bad_signature')
+    return 'bad_signature'
   }
-  if (error instanceof errors.JOSEAlgNotAllowed) return refused('bad_signature')
-  if (error instanceof errors.JWKSTimeout) return refused('keys_unavailable')
-  if (error instanceof errors.JOSEError && error.code.startsWith('ERR_JW')) return refused('malformed')
+  if (error instanceof errors.JOSEAlgNotAllowed) return 'bad_signature'
+  if (error instanceof errors.JWKSTimeout) return 'keys_unavailable'
+  if (error instanceof errors.JOSEError && error.code.startsWith('ERR_JW')) return 'malformed'
   // Fetching a key set fails with whatever `fetch` throws; nothing else is left.
-  return refused('keys_unavailable')
+  return 'keys_unavailable'
 }
 
 function refused(fault: TokenFault, token?: RunToken): TokenVerdict {
@@ -165,12 +244,16 @@ export type TokenRequest = {
   readonly jti: string
   readonly nowMs: number
   readonly ttlMs: number
+  /** Whether its holder can narrow it; costs some 170 characters. */
+  readonly narrowable?: boolean
 }
 
 /** Signs a run token with the built-in issuer's private key (a JWK with Ed25519, as `bulkhead init` makes it). */
 export async function signToken(request: TokenRequest, privateKey: JWK): Promise<string> {
   const issuedAt = Math.floor(request.nowMs / 1_000)
-  return new SignJWT({ run: request.run, grant: request.grant })
+  const seed = request.narrowable === true ? newSeed() : undefined
+  const confirmation = seed === undefined ? {} : { cnf: confirmationOf(seed) }
+  const jwt = await new SignJWT({ run: request.run, grant: request.grant, ...confirmation })
     .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT' })
     .setIssuer(request.issuer)
     .setSubject(request.agent)
@@ -180,4 +263,5 @@ export async function signToken(request: TokenRequest, privateKey: JWK): Promise
     .setNotBefore(issuedAt)
     .setExpirationTime(issuedAt + Math.floor(request.ttlMs / 1_000))
     .sign(await importJWK(privateKey, 'EdDSA'))
+  return seed === undefined ? jwt : withSeed(jwt, seed)
 }

@@ -1,8 +1,8 @@
 /** May these credentials have a session here? Everything between a verified signature and the backend's door. */
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { AgentCredentials, LoginRefusal } from '../../protocols/login.ts'
-import { AllowLineError } from '../grants/allow-line-error.ts'
-import { type Grant, parseLines } from '../grants/grant.ts'
+import type { Grant } from '../grants/grant.ts'
+import { grantOfToken } from '../grants/resolve.ts'
 import { type RunToken, type TokenFault, verifyToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
 import type { System } from './system.ts'
@@ -74,26 +74,7 @@ function namesRun(user: string | undefined, run: string, protocol: string): bool
 }
 
 function grantOf(token: RunToken, { shared, config }: System): Grant | undefined {
-  if (typeof token.grant === 'string') {
-    const grant = shared.config.grants.get(token.grant)
-    if (grant?.system !== config.name) return undefined
-    return token.narrowed.length === 0 ? grant : { ...grant, narrowed: token.narrowed }
-  }
-  try {
-    parseLines(token.grant.allow, config.protocol)
-  } catch (error) {
-    if (error instanceof AllowLineError) return undefined
-    throw error
-  }
-  return {
-    name: 'inline',
-    system: config.name,
-    allow: token.grant.allow,
-    metadata: token.grant.metadata,
-    limits: config.limits,
-    observe: config.observe,
-    narrowed: token.narrowed,
-  }
+  return grantOfToken(token, config, shared.config.grants)
 }
 
 /** A stranger learns nothing from it: the same words whatever was wrong. */

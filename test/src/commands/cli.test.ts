@@ -73,7 +73,7 @@ test('issue prints a URL, a token, an env block or JSON', async () => {
     ['bulkhead', 'triage', 'r-1', 'shop', 'read-orders'],
   )
   assert.equal(Number(claims.exp) - Number(claims.nbf), 600)
-  assert.match((await issue('token')).out, /^eyJ[\w-]+\.[\w-]+\.[\w-]+\n$/)
+  assert.match((await issue('token')).out, /^eyJ[\w-]+\.[\w-]+\.[\w-]+~[\w-]{43}\n$/)
   assert.match((await issue('env')).out, /^PGHOST=127\.0\.0\.1\nPGPORT=6432\nPGUSER=r-1\nPGPASSWORD=eyJ/)
   const json = JSON.parse((await issue('json')).out) as Record<string, unknown>
   assert.equal(json['system'], 'shop')
@@ -199,7 +199,7 @@ test('serve runs without its backends, says where it listens, and ends on SIGTER
 test('every command has a help text', async () => {
   const root = await run('--help')
   assert.equal(root.code, 0)
-  for (const command of ['serve', 'check-config', 'init', 'issue', 'check', 'demo']) {
+  for (const command of ['serve', 'check-config', 'init', 'issue', 'narrow', 'check', 'demo']) {
     assert.ok(root.out.includes(command))
     assert.equal((await run(command, '--help')).code, 0)
   }

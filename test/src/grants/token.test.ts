@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import { exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
+import { NO_LIMITS } from '../../../src/grants/grant.ts'
 import { type Issuer, KeyError, readIssuers } from '../../../src/grants/keys.ts'
 import { signToken, TOKEN_BYTES_MAX, verifyToken } from '../../../src/grants/token.ts'
 
@@ -66,6 +67,8 @@ test('a token of the built-in issuer verifies, and says who, where and until whe
     grant: 'read',
     jti: 'j-1',
     expiresAtMs: NOW_MS + 60_000,
+    ancestors: [],
+    narrowed: [],
   })
 })
 
@@ -141,7 +144,7 @@ test('an issuer that may define grants carries one in the token', async () => {
     options,
   )
   assert.ok(verdict.valid)
-  assert.deepEqual(verdict.token.grant, { allow: ['select on t'], metadata: 'driver' })
+  assert.deepEqual(verdict.token.grant, { allow: ['select on t'], metadata: 'driver', limits: NO_LIMITS })
 })
 
 const keys: readonly {

@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { type Ran, runCli } from '../../support/cli.ts'
+
+/** With a configuration, and without one: where a sub-agent's parent works. */
+let home: string
+let elsewhere: string
+let url: string
+let token: string
+
+before(async () => {
+  home = mkdtempSync(join(tmpdir(), 'bulkhead-narrow-'))
+  elsewhere = mkdtempSync(join(tmpdir(), 'bulkhead-elsewhere-'))
+  await runCli(['init'], { cwd: home })
+  url = (await runCli(['issue', '--grant', 'read-orders', '--run', 'r-1'], { cwd: home })).out.trim()
+  token = new URL(url).password
+})
+after(() => {
+  for (const folder of [home, elsewhere]) rmSync(folder, { recursive: true, force: true })
+})
+
+const narrow = (cwd: string, ...args: string[]): Promise<Ran> => runCli(['narrow', ...args], { cwd })
+
+test('without a configuration, a token gives a token and an address gives an address', async () => {
+  const bare = await narrow(elsewhere, '--token', token, '--allow', 'select (id) on orders')
+  assert.equal(bare.code, 0, bare.err)
+  assert.ok(bare.out.startsWith(token.replace(/~[^~]*$/, '~')), 'the parent stands in it')
+  assert.ok(!bare.out.includes(token.replace(/^.*~/, '')), 'but not the key of the parent')
+  const address = await narrow(
+    elsewhere,
+    '--token',
+    url,
+    '--allow',
+    'select on orders',
+    '--run',
+    'r-1.reader',
+  )
+  assert.equal(address.code, 0, address.err)
+  const child = new URL(address.out.trim())
+  assert.equal(child.username, 'r-1.reader')
+  assert.equal(child.host + child.pathname, '127.0.0.1:6432/shop')
+  assert.notEqual(child.password, token)
+})
+
+test('a child can be narrowed again', async () => {
+  const child = (await narrow(elsewhere, '--token', url, '--allow', 'select on orders')).out.trim()
+  const grandchild = await narrow(elsewhere, '--token', child, '--allow', 'select (id) on orders')
+  assert.equal(grandchild.code, 0, grandchild.err)
+  assert.match(new URL(grandchild.out.trim()).username, /^r-1\.[0-9a-f]{6}\.[0-9a-f]{6}$/)
+})
+
+test('with the configuration, every form can be had of a bare token', async () => {
+  const env = await narrow(
+    home,
+    '--token',
+    token,
+    '--allow',
+    'select on orders',
+    '--format',
+    'env',
+    '--ttl',
+    '1m',
+  )
+  assert.match(env.out, /^PGHOST=127\.0\.0\.1\nPGPORT=6432\nPGUSER=r-1\.[0-9a-f]{6}\nPGPASSWORD=eyJ/, env.err)
+  const json = await narrow(home, '--token', token, '--allow', 'select on orders', '--format', 'json')
+  assert.equal((JSON.parse(json.out) as { system: string }).system, 'shop')
+})
+
+const mistakes: readonly { readonly what: string; readonly args: () => string[]; readonly says: RegExp }[] = [
+  {
+    what: 'a token that was issued without a key',
+    args: () => ['--token', token.replace(/~[^~]*$/, ''), '--allow', 'select on orders'],
+    says: /carries no key for it/,
+  },
+  {
+    what: 'a token with the end of another',
+    args: () => ['--token', token.replace(/~[^~]*$/, `~${'A'.repeat(43)}`), '--allow', 'select on orders'],
+    says: /incomplete or was changed/,
+  },
+  {
+    what: 'what is no token',
+    args: () => ['--token', 'hello~x', '--allow', 'select on orders'],
+    says: /takes a token/,
+  },
+  {
+    what: 'an address without a password',
+    args: () => ['--token', 'postgres://r-1@127.0.0.1/shop', '--allow', 'select on orders'],
+    says: /takes a token/,
+  },
+  {
+    what: 'an allow line in no words',
+    args: () => ['--token', token, '--allow', 'selct on orders'],
+    says: /not an allow line\n {4}selct on orders\n {4}\^ `selct` is no privilege[^\n]*\n {4}mend:/,
+  },
+  {
+    what: 'an allow line of another database',
+    args: () => ['--token', url, '--allow', '+get ~k'],
+    says: /not an allow line/,
+  },
+  {
+    what: 'a run that is not named after its parent',
+    args: () => ['--token', token, '--allow', 'select on orders', '--run', 'r-2'],
+    says: /--run takes the parent's run, a dot and a name: `r-1\.1`/,
+  },
+  {
+    what: 'an unknown level of metadata',
+    args: () => ['--token', token, '--allow', 'select on orders', '--metadata', 'all'],
+    says: /--metadata is one of none, driver, introspect/,
+  },
+  {
+    what: 'a form that needs an address',
+    args: () => ['--token', token, '--allow', 'select on orders', '--format', 'env'],
+    says: /--format env needs the system's address/,
+  },
+  { what: 'no allow line', args: () => ['--token', token], says: /required option '--allow/ },
+]
+for (const { what, args, says } of mistakes) {
+  test(`narrow says in a line what is wrong with ${what}`, async () => {
+    const { code, out, err } = await narrow(elsewhere, ...args())
+    assert.equal(code, 2, out)
+    assert.match(err, says)
+    assert.doesNotMatch(err, /\n {4}at /)
+  })
+}
+
+test('a token that its issuer made short cannot be narrowed', async () => {
+  const short = await runCli(
+    ['issue', '--grant', 'read-orders', '--run', 'r-1', '--no-narrow', '--format', 'token'],
+    { cwd: home },
+  )
+  assert.match(short.out, /^eyJ[\w-]+\.[\w-]+\.[\w-]+\n$/)
+  assert.match(
+    (await narrow(elsewhere, '--token', short.out, '--allow', 'select on orders')).err,
+    /carries no key/,
+  )
+})
