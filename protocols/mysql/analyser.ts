@@ -10,6 +10,7 @@ import { lex } from './lexer/lexer.ts'
 import type { Token } from './lexer/token.ts'
 import { MysqlNaming } from './naming.ts'
 import { Cursor } from './parser/cursor.ts'
+import { needDefaults } from './parser/defaults.ts'
 import { applyEdits, type Edit } from './parser/edit.ts'
 import { readExpression, readOperand } from './parser/expression.ts'
 import { Needs } from './parser/needs.ts'
@@ -151,6 +152,7 @@ export class MysqlAnalyser implements Analyser {
         const analysis = { outcome: 'readers_disagree', action: shape.action, why: objection } as const
         return { analysis, forward: undefined, uses: NO_USES }
       }
+      if (this.#rules.hasSequenceDefaults) needDefaults(reader, shape.action, tokens)
       return this.#finish(text, lexed.text, shape, needs, ignoreSpace, isInner)
     } catch (error) {
       if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs)

@@ -10,6 +10,20 @@ export type MysqlRelation = {
   readonly kind: 'table' | 'view' | 'sequence'
   /** In the order of the table, as `information_schema.COLUMNS` spells them, invisible columns included. */
   readonly columns: readonly string[]
+  /** MariaDB: the sequences that defaults of columns ask for values. Absent: none. */
+  readonly sequences?: readonly SequenceName[]
+}
+
+/** As the server spells it. */
+export type SequenceName = { readonly database: string; readonly name: string }
+
+/** The sequences in the text of a default: ``nextval(`crm`.`s`)``, as `information_schema.COLUMNS` gives it. */
+export function sequencesOfDefault(text: string): readonly SequenceName[] {
+  const calls = text.matchAll(/val\(`((?:[^`]|``)+)`\.`((?:[^`]|``)+)`\)/gi)
+  return [...calls].map(([, database = '', name = '']) => ({
+    database: database.replaceAll('``', '`'),
+    name: name.replaceAll('``', '`'),
+  }))
 }
 
 export type MysqlCatalog = {

@@ -11,6 +11,8 @@ export {
   type MysqlRelation,
   offlineCatalog,
   pinnedSqlMode,
+  type SequenceName,
+  sequencesOfDefault,
   versionNumberOf,
 } from './catalog.ts'
 export { MysqlNaming } from './naming.ts'

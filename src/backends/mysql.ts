@@ -9,6 +9,8 @@ import {
   type MysqlRelation,
   offlineCatalog,
   pinnedSqlMode,
+  type SequenceName,
+  sequencesOfDefault,
   versionNumberOf,
 } from '../../protocols/mysql/index.ts'
 import type { Backend, BackendNotice, BackendTarget } from './backend.ts'
@@ -244,24 +246,32 @@ async function readRelations(
   )
   const columns = await rowsOf(
     connection,
-    'SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ' +
-      'ORDER BY TABLE_NAME, ORDINAL_POSITION',
+    "SELECT TABLE_NAME, COLUMN_NAME, IF(COLUMN_DEFAULT LIKE '%val(%', COLUMN_DEFAULT, '') " +
+      'FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, ORDINAL_POSITION',
   )
   const columnsOf = new Map<string, string[]>()
-  for (const [table, column] of columns) {
+  const sequencesOf = new Map<string, SequenceName[]>()
+  for (const [table, column, columnDefault] of columns) {
     const name = naming.relation(String(table), true)
-    const known = columnsOf.get(name)
-    if (known === undefined) columnsOf.set(name, [String(column)])
-    else known.push(String(column))
+    append(columnsOf, name, String(column))
+    for (const sequence of sequencesOfDefault(String(columnDefault))) append(sequencesOf, name, sequence)
   }
   const relations = new Map<string, MysqlRelation>()
   for (const [table, type] of tables) {
     const name = naming.relation(String(table), true)
     // A kind that is not known is left out: its name then does not exist, and nothing that names it is relayed.
     const kind = KINDS[String(type)]
-    if (kind !== undefined) relations.set(name, { kind, columns: columnsOf.get(name) ?? [] })
+    if (kind === undefined) continue
+    const sequences = sequencesOf.get(name)
+    relations.set(name, { kind, columns: columnsOf.get(name) ?? [], ...(sequences && { sequences }) })
   }
   return relations
+}
+
+function append<Item>(lists: Map<string, Item[]>, key: string, item: Item): void {
+  const known = lists.get(key)
+  if (known === undefined) lists.set(key, [item])
+  else known.push(item)
 }
 
 async function readRoutines(

@@ -287,7 +287,8 @@ function readAlteration(reader: Reader, table: string): void {
     // Changes nothing of what the table holds.
   } else if (cursor.acceptAll('ORDER', 'BY')) {
     cursor.list(() => {
-      cursor.identifier('a column')
+      const { name, quoted } = cursor.identifier('a column')
+      reader.needs.column('select', table, reader.rules.names.column(name, quoted))
       if (!cursor.accept('ASC')) cursor.accept('DESC')
     })
   } else if (!readAlgorithmAndLock(reader)) {

@@ -1,5 +1,5 @@
 /** Calls: built-in functions by allow-list, stored functions by name, and the built-in ones with a grammar of their own. */
-import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS, VERSIONED_FUNCTIONS } from '../functions.ts'
+import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS, VERSIONED_GLUED_FUNCTIONS } from '../functions.ts'
 import { asciiUpper } from '../lexer/characters.ts'
 import type { Identifier } from './cursor.ts'
 import { baseTable, objectName, readTargetColumn, storedFunction } from './objects.ts'
@@ -38,6 +38,16 @@ function checkBuiltIn(reader: Reader, upper: string): boolean {
 }
 
 /**
+ * Whether a stored function has the name of a built-in one and may run in its place: where the server's version lacks
+ * the built-in one, and on MariaDB for some by the number of their arguments (`point(1)`). A name that the lexer takes
+ * for a built-in one never gets so far.
+ */
+function isShadowed({ rules }: Reader, upper: string): boolean {
+  const isOfLexer = GLUED_FUNCTIONS.has(upper) && !VERSIONED_GLUED_FUNCTIONS.has(upper)
+  return !isOfLexer && rules.catalog.functions.has(upper.toLowerCase())
+}
+
+/**
  * Reads a call whose name is next.
  *
  * @param schema written before the name: then it is a stored function, whatever its name
@@ -56,8 +66,7 @@ export function readFunction(reader: Reader, scope: Scope, schema: Identifier | 
     const isPlain = token.kind === 'word' && (token.glued || !GLUED_FUNCTIONS.has(upper))
     if (!isBuiltIn && token.kind === 'word' && rules.reserved.has(upper))
       notUnderstood(`${upper} is no function`)
-    const isShadowed = VERSIONED_FUNCTIONS.has(upper) && rules.catalog.functions.has(upper.toLowerCase())
-    if (!isBuiltIn || !isPlain || isShadowed) storedFunction(reader, { schema, name })
+    if (!isBuiltIn || !isPlain || isShadowed(reader, upper)) storedFunction(reader, { schema, name })
   }
   readArguments(reader, scope, upper === 'COUNT')
 }
@@ -99,7 +108,7 @@ export function readSpecialFunction(reader: Reader, scope: Scope, upper: string)
   const { cursor, rules } = reader
   if (!cursor.isOperatorAt(1, '(')) return readBare(reader, upper)
   if (!cursor.next.glued && GLUED_FUNCTIONS.has(upper)) return false
-  if (VERSIONED_FUNCTIONS.has(upper) && rules.catalog.functions.has(upper.toLowerCase())) return false
+  if (isShadowed(reader, upper)) return false
   const body = specialBody(upper)
   if (body === undefined) return false
   if (upper !== 'VALUES' && !isSequenceFunction(upper)) checkBuiltIn(reader, upper)

@@ -98,6 +98,10 @@ export class Needs {
     return this.#mentioned.has(name)
   }
 
+  inserts(name: string): boolean {
+    return this.#relations.has(`insert ${name}`)
+  }
+
   get relationNames(): readonly string[] {
     return [...this.#mentioned]
   }

@@ -12,6 +12,8 @@ export class Rules {
   readonly names: MysqlNaming
   readonly reserved: ReadonlySet<string>
   readonly isMysql: boolean
+  /** Whether a default of any column asks a sequence. */
+  readonly hasSequenceDefaults: boolean
   readonly #columns = new Map<string, ReadonlySet<string>>()
 
   constructor(catalog: MysqlCatalog) {
@@ -19,6 +21,9 @@ export class Rules {
     this.names = new MysqlNaming(catalog)
     this.reserved = RESERVED[catalog.flavour]
     this.isMysql = catalog.flavour === 'mysql'
+    this.hasSequenceDefaults = [...catalog.relations.values()].some(
+      ({ sequences }) => sequences !== undefined,
+    )
   }
 
   relation(name: string): MysqlRelation | undefined {

@@ -9,6 +9,8 @@ import {
   type MysqlCatalog,
   type MysqlRelation,
   pinnedSqlMode,
+  type SequenceName,
+  sequencesOfDefault,
   versionNumberOf,
 } from '../../../protocols/mysql/catalog.ts'
 
@@ -160,7 +162,7 @@ export class Prober {
 
   async catalog(): Promise<MysqlCatalog> {
     const root = this.#root
-    const relations = new Map<string, MysqlRelation & { columns: string[] }>()
+    const relations = new Map<string, MysqlRelation & { columns: string[]; sequences?: SequenceName[] }>()
     const [tables] = await root.query<RowDataPacket[]>(
       'select table_name as name, table_type as type from information_schema.tables where table_schema = database()',
     )
@@ -169,10 +171,16 @@ export class Prober {
       relations.set(name, { kind, columns: [] })
     }
     const [columns] = await root.query<RowDataPacket[]>(
-      `select table_name as \`table\`, column_name as name from information_schema.columns
+      `select table_name as \`table\`, column_name as name, column_default as value from information_schema.columns
        where table_schema = database() order by table_name, ordinal_position`,
     )
-    for (const column of columns) relations.get(column['table'])?.columns.push(column['name'])
+    for (const { table, name, value } of columns) {
+      const relation = relations.get(table)
+      relation?.columns.push(name)
+      const sequences = sequencesOfDefault(String(value))
+      if (relation !== undefined && sequences.length > 0)
+        relation.sequences = [...(relation.sequences ?? []), ...sequences]
+    }
     const [routines] = await root.query<RowDataPacket[]>(
       `select lower(routine_name) as name, routine_type as type from information_schema.routines
        where routine_schema = database()`,

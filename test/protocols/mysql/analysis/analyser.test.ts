@@ -3,7 +3,12 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Access } from '../../../../protocols/access.ts'
 import { MysqlAnalyser } from '../../../../protocols/mysql/analyser.ts'
-import { offlineCatalog, pinnedSqlMode, versionNumberOf } from '../../../../protocols/mysql/catalog.ts'
+import {
+  offlineCatalog,
+  pinnedSqlMode,
+  sequencesOfDefault,
+  versionNumberOf,
+} from '../../../../protocols/mysql/catalog.ts'
 import { catalogOf } from '../../../evasion/mysql/database.ts'
 
 const mysql = new MysqlAnalyser(catalogOf('mysql'))
@@ -265,8 +270,10 @@ test('a column beyond ASCII is never taken for another one', () => {
 })
 
 test('a stored function behind the name of a built-in one that some servers lack needs execute', () => {
-  const shadowed = new MysqlAnalyser(catalogOf('mariadb', { functions: new Set(['uuid_v4']) }))
+  const functions = new Set(['uuid_v4', 'point'])
+  const shadowed = new MysqlAnalyser(catalogOf('mariadb', { functions }))
   assert.deepEqual(needsOf(shadowed, 'select uuid_v4()'), ['routine execute uuid_v4'])
+  assert.deepEqual(needsOf(shadowed, 'select Point(1)'), ['routine execute point'])
   assert.deepEqual(needsOf(mariadb, 'select uuid_v4()'), [])
 })
 
@@ -342,4 +349,58 @@ test('versions and modes are read from what servers say', () => {
   assert.equal(versionNumberOf('8.0.36-0ubuntu0.22.04.1'), 80_036)
   assert.equal(versionNumberOf('what'), 0)
   assert.equal(pinnedSqlMode('REAL_AS_FLOAT,ANSI_QUOTES,IGNORE_SPACE,ANSI'), 'REAL_AS_FLOAT')
+})
+
+test('the names of sequences are read out of a default', () => {
+  assert.deepEqual(sequencesOfDefault('(nextval(`crm`.`a``b`) + lastval(`other`.`s`))'), [
+    { database: 'crm', name: 'a`b' },
+    { database: 'other', name: 's' },
+  ])
+  assert.deepEqual(sequencesOfDefault("'interval'"), [])
+})
+
+test('a table whose defaults ask a sequence needs it wherever a default is evaluated, and nowhere else', () => {
+  const table = {
+    kind: 'table',
+    columns: ['id', 'note'],
+    sequences: sequencesOfDefault('nextval(`crm`.`s`)'),
+  } as const
+  const relations = new Map([
+    ['t', table],
+    ['s', { kind: 'sequence', columns: [] } as const],
+    ['u', { kind: 'table', columns: ['id'] } as const],
+  ])
+  const analyser = new MysqlAnalyser(catalogOf('mariadb', { relations, database: 'crm' }))
+  const asks = (text: string): boolean => needsOf(analyser, text).includes('sequence usage s')
+  for (const text of [
+    'insert into t (note) values (1)',
+    'insert into t values (1, 2)',
+    'replace into t (note) values (1)',
+    'update t set id = default',
+    'select default(id) from t',
+    'truncate t',
+    'alter table t force',
+    'create index i on t (note)',
+    'create table v like t',
+  ]) {
+    assert.ok(asks(text), text)
+  }
+  for (const text of [
+    'select * from t',
+    'update t set note = 1',
+    'delete from t',
+    'insert into u select id from t',
+  ]) {
+    assert.ok(!asks(text), text)
+  }
+  const elsewhere = { ...table, sequences: sequencesOfDefault('nextval(`other`.`s`)') }
+  const foreign = new MysqlAnalyser(catalogOf('mariadb', { relations: new Map([['t', elsewhere]]) }))
+  assert.equal(foreign.analyse('insert into t (note) values (1)').outcome, 'not_understood')
+})
+
+test('a table is put in the order of columns that are then read', () => {
+  assert.deepEqual(needsOf(mysql, 'alter table orders order by total'), [
+    'alter orders(*)',
+    'select orders(total)',
+  ])
 })
