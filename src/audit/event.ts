@@ -13,10 +13,18 @@ export type AuditEvent =
   | 'result'
   | 'hop'
   | 'quarantine'
+  | 'revoked'
+  | 'released'
+  | 'secret.registered'
+  | 'config.reloaded'
+  | 'config.refused'
   | 'cancel'
   | 'protocol.error'
   | 'backend.error'
   | 'audit.recovered'
+  | 'audit.repaired'
+  | 'audit.file'
+  | 'audit.checkpoint'
 
 /** Who and where; known in parts before login. */
 export type AuditContext = {

@@ -5,16 +5,14 @@
  * statement of that read is written to a backend. When that fails, the records did not happen: the caller must
  * not relay what they stand for, and the chain goes on from the last record that did reach the file.
  */
-import crypto from 'node:crypto'
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
-import { escaped } from './escape.ts'
+import { existsSync, renameSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
+import { AuditFile, CHAIN_START, type ChainEnd, endOfRotated } from './audit-file.ts'
+import type { CheckpointSigner } from './checkpoint.ts'
 import type { AuditContext, AuditEvent } from './event.ts'
-
-/** The `prev` of a file's first record. */
-const CHAIN_START = '0'.repeat(64)
-
-/** The file's last record is looked for backwards in steps of this size. */
-const STEP_BYTES = 64 << 10
+import { rotatedFile } from './files.ts'
+import { AuditLock, LOCK_KEEP_MS } from './lock.ts'
+import { PendingRecords } from './pending.ts'
 
 /** How long a result may wait for a write to share; milliseconds. */
 const RESULT_MS = 50
@@ -22,57 +20,99 @@ const RESULT_MS = 50
 /** How often a log that failed is tried again. */
 const RETRY_MS = 1_000
 
-const NEWLINE = 0x0a
+/** How long a rotation that failed waits for its next try. */
+const ROTATE_AGAIN_MS = 60_000
+
+/** A write that takes longer holds up every session: the log counts as failed until one is quick again. */
+const SLOW_MS = 1_000
+
+/** How often rotation by time, checkpoints and the file's place are looked at. */
+const TICK_MS = 1_000
+
+/** When what is written is brought to the device, so that it outlives a crash of the machine. */
+export type FsyncPolicy = 'never' | 'always' | { readonly everyMs: number }
+
+export type AuditOptions = {
+  readonly fsync?: FsyncPolicy | undefined
+  /** The file is rotated once it has this many bytes, or its first record is this old. */
+  readonly rotate?: { readonly bytes?: number | undefined; readonly everyMs?: number | undefined } | undefined
+  readonly checkpoint?: { readonly signer: CheckpointSigner; readonly everyMs: number } | undefined
+  /** One line for operators. */
+  readonly notice?: ((line: string) => void) | undefined
+  /** Milliseconds since the epoch; the same clock that `flush` is called with. */
+  readonly now?: (() => number) | undefined
+}
 
 export class AuditLog {
   readonly file: string
   /** Records that reached the operating system since the start. */
   records = 0
-  /** Times that a flush failed since the start. */
+  /** Times that a flush failed, or took so long that it counts as failed, since the start. */
   failures = 0
-  #fd: number
-  #bytes: number
-  #seq: number
-  #hash: string
-  #pending: string[] = []
-  #pendingSeq: number
-  #pendingHash: string
+  /** Why nothing can be written at present: an error's code, `slow`, `taken`; `undefined` while the log is well. */
+  fault: string | undefined
+  readonly #options: AuditOptions
+  readonly #lock: AuditLock | undefined
+  readonly #ticker: NodeJS.Timeout
+  #target: AuditFile
+  readonly #pending: PendingRecords
+  /** The last record that was handed over. */
+  #end: ChainEnd
   #failedAtMs: number | undefined
-  /** True where a part of a record may stand at the end of the file. */
-  #torn = false
   #flushTimer: NodeJS.Timeout | undefined
+  /** What stands before anything else that is written next: the file before this one, a torn line that was cut off. */
+  #due: readonly DueRecord[] = []
+  /** The number of the last record that a checkpoint covers, and when that was (of `performance`). */
+  #coveredSeq: number
+  #coveredAtMs = performance.now()
+  #isSynced = true
+  #syncedAtMs = performance.now()
+  #keptAtMs = performance.now()
+  #rotatesAgainMs = 0
+  #isRotating = false
 
   /**
-   * Opens the file for appending and takes up its chain; a torn last line (a crash in the middle of a write) is
-   * cut off.
-   * @throws the file system's error where the file cannot be opened
+   * Opens the file for appending and takes up its chain, or that of the newest rotated file where it is new; a torn last line
+   * is cut off, and the next record says so.
+   * @throws AuditLocked, NotAnAuditFile, or the file system's error
    */
-  constructor(file: string) {
+  constructor(file: string, options: AuditOptions = {}) {
     this.file = file
-    this.#fd = openSync(file, 'a+', 0o600)
-    const end = takeUp(this.#fd)
-    this.#bytes = end.bytes
-    this.#seq = end.seq
-    this.#hash = end.hash
-    this.#pendingSeq = end.seq
-    this.#pendingHash = end.hash
+    this.#options = options
+    const lock = needsLock(file) ? new AuditLock(file) : undefined
+    this.#lock = lock
+    try {
+      this.#target = new AuditFile(file)
+      const before = this.#target.isRegular && this.#target.end === undefined ? endOfRotated(file) : undefined
+      if (before !== undefined) this.#due = [followsFile(before.path, before)]
+      this.#end = this.#target.end ?? before ?? { seq: 0, hash: CHAIN_START }
+    } catch (error) {
+      lock?.release()
+      throw error
+    }
+    this.#pending = new PendingRecords(this.#end)
+    this.#coveredSeq = this.#end.seq
+    const { torn } = this.#target
+    if (torn !== undefined) this.#due = [...this.#due, ['audit.repaired', torn]]
+    const { fsync } = options
+    const everyMs = typeof fsync === 'object' ? Math.min(fsync.everyMs, TICK_MS) : TICK_MS
+    this.#ticker = setInterval(() => this.#tick(), everyMs).unref()
   }
 
   /** False while the last flush failed. Tries again at most once a second, by writing a record of its recovery. */
   isWritable(nowMs: number): boolean {
     if (this.#failedAtMs === undefined) return true
-    if (nowMs - this.#failedAtMs < RETRY_MS) return false
-    this.appendEvent('audit.recovered', undefined, { failures: this.failures })
-    return this.#handOver(nowMs)
+    if (nowMs - this.#failedAtMs < RETRY_MS || this.fault === 'taken') return false
+    this.appendEvent('audit.recovered', undefined, { failures: this.failures, fault: this.fault })
+    return this.#handOver(nowMs) && this.#failedAtMs === undefined
   }
 
   /** Adds a record of the given fields, which are already JSON members (`"a":1,"b":2`), possibly none. */
-  append(event: AuditEvent, members: string): void {
-    this.#pendingSeq += 1
-    const fields = members === '' ? '' : `,${escaped(members)}`
-    const body = `{"time":"${timestamp()}","seq":${this.#pendingSeq},"event":"${event}"${fields},"prev":"${this.#pendingHash}"`
-    this.#pendingHash = sha256(body)
-    this.#pending.push(`${body},"hash":"${this.#pendingHash}"}\n`)
+  append(event: AuditEvent, written: string): void {
+    if (this.#pending.count === 0 && this.#due.length > 0) {
+      for (const [dueEvent, fields] of this.#due) this.#pending.add(dueEvent, members(fields))
+    }
+    this.#pending.add(event, written)
   }
 
   /** Adds a record of plain values; for events that are not on the hot path. */
@@ -91,31 +131,42 @@ export class AuditLog {
    */
   flush(nowMs: number): boolean {
     if (this.#failedAtMs !== undefined) {
-      this.#forget()
+      this.#pending.clear(this.#end)
       return false
     }
-    return this.#pending.length === 0 || this.#handOver(nowMs)
+    return this.#pending.count === 0 || this.#handOver(nowMs)
   }
 
   #handOver(nowMs: number): boolean {
-    const bytes = Buffer.from(this.#pending.join(''), 'utf8')
-    const count = this.#pending.length
-    this.#pending = []
+    const pending = this.#pending
+    const startedAtMs = performance.now()
+    const wasEmpty = this.#target.first === undefined
     try {
-      this.#write(bytes)
-    } catch {
-      this.failures += 1
-      this.#failedAtMs = nowMs
-      this.#torn = true
-      this.#forget()
+      this.#target.write(pending.buffer, pending.length, this.#options.fsync === 'always')
+    } catch (error) {
+      this.#fail(nowMs, (error as NodeJS.ErrnoException).code ?? 'error')
+      this.#pending.clear(this.#end)
       return false
     }
-    this.#bytes += bytes.length
-    this.#seq = this.#pendingSeq
-    this.#hash = this.#pendingHash
-    this.records += count
+    if (wasEmpty) this.#target.first = { seq: this.#end.seq + 1, timeMs: Date.now() }
+    this.#end = { seq: pending.seq, hash: pending.hash }
+    this.records += pending.count
+    this.#isSynced = this.#options.fsync === 'always'
+    this.#due = []
+    pending.clear(this.#end)
     this.#failedAtMs = undefined
+    this.fault = undefined
+    // These records are in the file; what comes next must not wait like this for every session.
+    if (performance.now() - startedAtMs > SLOW_MS) this.#fail(nowMs, 'slow')
+    const { bytes } = this.#options.rotate ?? {}
+    if (bytes !== undefined && this.#target.bytes >= bytes) this.#rotate()
     return true
+  }
+
+  #fail(nowMs: number, fault: string): void {
+    this.failures += 1
+    this.fault = fault
+    this.#failedAtMs = nowMs
   }
 
   /**
@@ -123,89 +174,158 @@ export class AuditLog {
    * hold nothing back, so that they cost no system call of their own.
    */
   flushSoon(now: () => number): void {
-    if (this.#flushTimer !== undefined || this.#pending.length === 0) return
+    if (this.#flushTimer !== undefined || this.#pending.count === 0) return
     this.#flushTimer = setTimeout(() => {
       this.#flushTimer = undefined
       this.flush(now())
     }, RESULT_MS)
   }
 
-  close(): void {
-    clearTimeout(this.#flushTimer)
-    closeSync(this.#fd)
+  #tick(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#keptAtMs >= LOCK_KEEP_MS) {
+      this.#keptAtMs = nowMs
+      if (this.#lock?.keep() === false) this.#taken()
+    }
+    if (this.#failedAtMs !== undefined) return
+    const { fsync, rotate, checkpoint } = this.#options
+    if (typeof fsync === 'object' && !this.#isSynced && nowMs - this.#syncedAtMs >= fsync.everyMs)
+      this.#sync()
+    if (!this.#target.isInPlace()) this.#reopen()
+    const bornMs = this.#target.first?.timeMs
+    if (rotate?.everyMs !== undefined && bornMs !== undefined && Date.now() - bornMs >= rotate.everyMs) {
+      this.#rotate()
+    }
+    if (checkpoint !== undefined && nowMs - this.#coveredAtMs >= checkpoint.everyMs) this.#checkpoint()
   }
 
-  /** The records that wait did not happen. */
-  #forget(): void {
-    this.#pending = []
-    this.#pendingSeq = this.#seq
-    this.#pendingHash = this.#hash
+  #taken(): void {
+    this.#fail(this.#now(), 'taken')
+    this.#notice(
+      `error: another process has taken the audit file ${this.file}: nothing passes until a restart`,
+    )
   }
 
-  /** @throws the file system's error */
-  #write(bytes: Buffer): void {
-    // A full disk takes a part of a write: it is cut off first, so that the next record does not join half a line.
-    if (this.#torn && fstatSync(this.#fd).size !== this.#bytes) ftruncateSync(this.#fd, this.#bytes)
-    this.#torn = false
-    for (let written = 0; written < bytes.length; ) {
-      written += writeSync(this.#fd, bytes, written, bytes.length - written)
+  #sync(): void {
+    this.#isSynced = true
+    this.#syncedAtMs = performance.now()
+    const target = this.#target
+    target.sync((error) => {
+      if (error === undefined || target !== this.#target) return
+      this.#isSynced = false
+      this.#fail(this.#now(), error.code ?? 'fsync')
+    })
+  }
+
+  /** Signs the head as it is now, unless nothing was recorded since the last time. */
+  #checkpoint(): void {
+    const { checkpoint } = this.#options
+    if (checkpoint === undefined || this.#pending.seq === this.#coveredSeq) return
+    const firstSeq = this.#target.first?.seq ?? this.#pending.seq
+    const head = {
+      seq: this.#pending.seq,
+      hash: this.#pending.hash,
+      count: this.#pending.seq - firstSeq + 1,
+    }
+    this.appendEvent('audit.checkpoint', undefined, {
+      head_seq: head.seq,
+      head_hash: head.hash,
+      count: head.count,
+      jws: checkpoint.signer.sign(head),
+    })
+    this.#coveredAtMs = performance.now()
+    if (this.#failedAtMs === undefined && this.#handOver(this.#now())) this.#coveredSeq = this.#end.seq
+    else this.#pending.clear(this.#end)
+  }
+
+  /** Gives the file its lasting name and goes on in a new one. A file that cannot be rotated is written on. */
+  #rotate(): void {
+    const old = this.#target
+    if (
+      this.#isRotating ||
+      !old.isRegular ||
+      old.first === undefined ||
+      performance.now() < this.#rotatesAgainMs
+    )
+      return
+    this.#isRotating = true
+    this.#checkpoint()
+    const lasting = rotatedFile(this.file, old.first.seq)
+    try {
+      if (existsSync(lasting)) throw new Error(`${lasting} is there already`)
+      renameSync(this.file, lasting)
+      this.#goOn(this.#newFile(lasting), lasting)
+    } catch (error) {
+      this.#rotatesAgainMs = performance.now() + ROTATE_AGAIN_MS
+      this.#notice(`error: the audit file cannot be rotated, and is written on: ${(error as Error).message}`)
+    }
+    this.#isRotating = false
+  }
+
+  /** @throws the file system's error; the file has its own name again then */
+  #newFile(lasting: string): AuditFile {
+    try {
+      return new AuditFile(this.file)
+    } catch (error) {
+      renameSync(lasting, this.file)
+      throw error
     }
   }
+
+  #reopen(): void {
+    try {
+      this.#goOn(new AuditFile(this.file), this.file)
+      this.#notice(`warning: the audit file ${this.file} was moved or removed: a new one goes on`)
+    } catch (error) {
+      this.#fail(this.#now(), (error as NodeJS.ErrnoException).code ?? 'error')
+    }
+  }
+
+  #goOn(target: AuditFile, previous: string): void {
+    this.#closeFile(this.#target)
+    this.#target = target
+    this.#isSynced = true
+    this.#due = [followsFile(previous, this.#end)]
+  }
+
+  #closeFile(target: AuditFile): void {
+    const { fsync } = this.#options
+    if (fsync === undefined || fsync === 'never' || this.#isSynced) target.close()
+    else target.sync(() => target.close())
+  }
+
+  /** Hands over what waits, signs the end, and gives the file free. */
+  close(): void {
+    clearTimeout(this.#flushTimer)
+    clearInterval(this.#ticker)
+    this.flush(this.#now())
+    this.#checkpoint()
+    this.#closeFile(this.#target)
+    this.#lock?.release()
+  }
+
+  #now(): number {
+    return (this.#options.now ?? Date.now)()
+  }
+
+  #notice(line: string): void {
+    this.#options.notice?.(line)
+  }
+}
+
+type DueRecord = readonly [AuditEvent, Readonly<Record<string, unknown>>]
+
+/** The first record of a file that goes on where another ended. */
+function followsFile(path: string, { seq, hash }: ChainEnd): DueRecord {
+  return ['audit.file', { previous_file: basename(path), previous_seq: seq, previous_hash: hash }]
+}
+
+/** A device or a pipe has no name that another process could take. */
+function needsLock(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isFile() !== false
 }
 
 /** JSON members of the defined fields, without the braces. */
 export function members(fields: Readonly<Record<string, unknown>>): string {
   return JSON.stringify(fields).slice(1, -1)
-}
-
-/** The one-shot form, half the price for a short text, came with Node 20.12. */
-const sha256: (text: string) => string =
-  'hash' in crypto
-    ? (text) => crypto.hash('sha256', text, 'hex')
-    : (text) => (crypto as typeof import('node:crypto')).createHash('sha256').update(text).digest('hex')
-
-type ChainEnd = { readonly bytes: number; readonly seq: number; readonly hash: string }
-
-/** @throws Error where the last record cannot be read: whoever keeps the file must say what it is */
-function takeUp(fd: number): ChainEnd {
-  const size = fstatSync(fd).size
-  const bytes = lastNewline(fd, size) + 1
-  if (bytes < size) ftruncateSync(fd, bytes)
-  if (bytes === 0) return { bytes, seq: 0, hash: CHAIN_START }
-  const start = lastNewline(fd, bytes - 1) + 1
-  const line = Buffer.alloc(bytes - 1 - start)
-  readSync(fd, line, 0, line.length, start)
-  const record = JSON.parse(line.toString('utf8')) as { readonly seq: unknown; readonly hash: unknown }
-  if (!Number.isSafeInteger(record.seq) || typeof record.hash !== 'string') {
-    throw new Error('the last line of the audit file is no audit record')
-  }
-  return { bytes, seq: Number(record.seq), hash: record.hash }
-}
-
-/** Offset of the last line end before `end`, or -1. However long a line is, it is found. */
-function lastNewline(fd: number, end: number): number {
-  const step = Buffer.alloc(Math.min(end, STEP_BYTES))
-  for (let to = end; to > 0; ) {
-    const from = Math.max(0, to - STEP_BYTES)
-    const read = readSync(fd, step, 0, to - from, from)
-    const found = step.subarray(0, read).lastIndexOf(NEWLINE)
-    if (found !== -1) return from + found
-    to = from
-  }
-  return -1
-}
-
-let second = -1
-let secondText = ''
-
-/** Now in RFC 3339 with microseconds. The part down to the second is made once a second. */
-function timestamp(): string {
-  const nowMs = performance.timeOrigin + performance.now()
-  const nowSecond = Math.floor(nowMs / 1_000)
-  if (nowSecond !== second) {
-    second = nowSecond
-    secondText = new Date(nowSecond * 1_000).toISOString().slice(0, 19)
-  }
-  const micros = Math.floor((nowMs - nowSecond * 1_000) * 1_000)
-  return `${secondText}.${String(micros).padStart(6, '0')}Z`
 }

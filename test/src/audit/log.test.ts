@@ -67,7 +67,11 @@ test('a torn last line is cut off at start, and the chain goes on', () => {
   again.appendEvent('statement', undefined, {})
   again.flush(0)
   again.close()
-  assert.equal(verifiedChain(file), 2)
+  assert.equal(verifiedChain(file), 3)
+  const repaired = JSON.parse(lines(file)[1] ?? '') as Record<string, unknown>
+  assert.equal(repaired['event'], 'audit.repaired')
+  assert.equal(repaired['bytes'], 20)
+  assert.equal(repaired['sha256'], createHash('sha256').update('{"time":"2026-11-23T').digest('hex'))
 })
 
 test('a record longer than any buffer is found again at the next start, and torn ones of that length are cut off', () => {
@@ -85,7 +89,7 @@ test('a record longer than any buffer is found again at the next start, and torn
   append('y'.repeat(3 << 20))
   appendFileSync(file, `{"time":"${'z'.repeat(3 << 20)}`)
   append('short')
-  assert.equal(verifiedChain(file), 5)
+  assert.equal(verifiedChain(file), 6)
 })
 
 test('a small record that fits does not stand for a big one that did not', () => {
@@ -117,7 +121,7 @@ test('a file of one torn line begins anew', () => {
   log.appendEvent('statement', undefined, {})
   log.flush(0)
   log.close()
-  assert.equal(verifiedChain(file), 1)
+  assert.equal(verifiedChain(file), 2)
 })
 
 test('a device that is full refuses the records, and they leave no trace in the chain', () => {
