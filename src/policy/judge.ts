@@ -73,20 +73,25 @@ export class Judge {
     return {
       verdict,
       word,
-      denial: verdict.allowed ? undefined : denialOf(verdict, this.grant.allow),
+      denial: verdict.allowed ? undefined : denialOf(verdict, linesTold(this.grant)),
       members: verdictMembers(verdict, word, analysis, this.grant.allow),
     }
   }
 
   /** Words a denial for a reason outside of every statement. */
   outside(reason: DenyReason, why: string): Denial {
-    return denialOf(denied(reason, why), this.grant.allow)
+    return denialOf(denied(reason, why), linesTold(this.grant))
   }
 
   #wordOf(verdict: Verdict, analysis: Analysis): VerdictWord {
     if (verdict.allowed) return 'allow'
     return this.grant.observe && isObservable(this.#decider, analysis, verdict) ? 'would_deny' : 'deny'
   }
+}
+
+/** The allow lines that a denial may tell of: what a narrowing left, and not what its parent has besides. */
+function linesTold({ allow, narrowed }: Grant): readonly string[] {
+  return narrowed.at(-1) ?? allow
 }
 
 /** The grant as text, the same for the same rights whatever order the keys of the file had. */

@@ -27,6 +27,8 @@ export class SessionRecord {
     this.#session = {
       ...system.auditContext,
       run: token.run,
+      // A narrowed token is named by whoever narrowed it; the run that its issuer named answers for it.
+      root_run: token.ancestors[0]?.run,
       agent: token.agent,
       jti: token.jti,
       session: randomBytes(8).toString('hex'),
