@@ -20,8 +20,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'protocols/redis': ['protocols', 'node:crypto', 'node:buffer'],
   'src/policy': ['protocols', 'src/grants', 'src/audit/event.ts', 'src/audit/log.ts', 'node:crypto'],
   'src/grants': ['protocols', 'src/config/config.ts', 'jose', 'zod', 'node:crypto'],
+  'src/export': ['src/audit/event.ts', 'src/audit/record.ts', 'src/version.ts', 'node:*'],
   'src/audit': ['protocols', 'node:*'],
-  'src/config': ['protocols', 'src/grants', 'src/backends/backend.ts', 'zod', 'yaml', 'node:*'],
+  'src/config': [
+    'src/audit/checkpoint.ts',
+    'protocols',
+    'src/grants',
+    'src/backends/backend.ts',
+    'src/export/exporter.ts',
+    'zod',
+    'yaml',
+    'node:*',
+  ],
   'src/backends': ['protocols', 'pg', 'mysql2', 'ioredis', 'node:*'],
   'src/relay': [
     'protocols',
@@ -35,6 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/heap.ts',
     'node:*',
   ],
+  'src/admin': ['protocols', 'src/grants', 'src/config', 'src/runs', 'src/metrics.ts', 'zod', 'node:*'],
   'src/runs': ['protocols', 'src/grants', 'src/audit', 'src/config', 'zod', 'node:*'],
   'src/commands': ['protocols', 'src', 'jose', 'selfsigned', 'yaml', 'picocolors', 'node:*'],
   'src/demo': ['protocols', 'src', 'pg', 'mysql2', 'ioredis', 'jose', 'yaml', 'picocolors', 'node:*'],
@@ -44,8 +55,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Files that alone may import a package that their folder otherwise may not. */
 const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['src/metrics.ts'],
-  hono: ['src/admin.ts'],
-  '@hono/node-server': ['src/admin.ts'],
+  hono: ['src/admin/guard.ts'],
+  'hono/body-limit': ['src/admin/app.ts'],
+  '@hono/zod-openapi': ['src/admin/app.ts', 'src/admin/schemas.ts'],
+  '@hono/node-server': ['src/admin/server.ts'],
+  '@opentelemetry/api-logs': ['src/export/otlp.ts'],
+  '@opentelemetry/exporter-logs-otlp-http': ['src/export/otlp.ts'],
+  '@opentelemetry/resources': ['src/export/otlp.ts'],
+  '@opentelemetry/sdk-logs': ['src/export/otlp.ts'],
+  'syslog-client': ['src/export/syslog.ts'],
   commander: ['src/cli.ts'],
 }
 

@@ -8,7 +8,7 @@
 import { existsSync, renameSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { AuditFile, CHAIN_START, type ChainEnd, endOfRotated } from './audit-file.ts'
-import type { CheckpointSigner } from './checkpoint.ts'
+import { CheckpointSigner } from './checkpoint.ts'
 import type { AuditContext, AuditEvent } from './event.ts'
 import { rotatedFile } from './files.ts'
 import { AuditLock, LOCK_KEEP_MS } from './lock.ts'
@@ -36,7 +36,8 @@ export type AuditOptions = {
   readonly fsync?: FsyncPolicy | undefined
   /** The file is rotated once it has this many bytes, or its first record is this old. */
   readonly rotate?: { readonly bytes?: number | undefined; readonly everyMs?: number | undefined } | undefined
-  readonly checkpoint?: { readonly signer: CheckpointSigner; readonly everyMs: number } | undefined
+  /** `key`: text of a private Ed25519 key as a JSON Web Key. */
+  readonly checkpoint?: { readonly key: string; readonly everyMs: number } | undefined
   /** One line for operators. */
   readonly notice?: ((line: string) => void) | undefined
   /** Milliseconds since the epoch; the same clock that `flush` is called with. */
@@ -51,7 +52,13 @@ export class AuditLog {
   failures = 0
   /** Why nothing can be written at present: an error's code, `slow`, `taken`; `undefined` while the log is well. */
   fault: string | undefined
+  /**
+   * Told of each write that the file has taken: whole lines, which are valid during the call only, and how many. It stands in
+   * the way of every statement: it must be quick, and never throw.
+   */
+  onWritten: ((lines: Uint8Array, records: number) => void) | undefined
   readonly #options: AuditOptions
+  readonly #signer: CheckpointSigner | undefined
   readonly #lock: AuditLock | undefined
   readonly #ticker: NodeJS.Timeout
   #target: AuditFile
@@ -74,11 +81,12 @@ export class AuditLog {
   /**
    * Opens the file for appending and takes up its chain, or that of the newest rotated file where it is new; a torn last line
    * is cut off, and the next record says so.
-   * @throws AuditLocked, NotAnAuditFile, or the file system's error
+   * @throws AuditLocked, NotAnAuditFile, CheckpointKeyError, or the file system's error
    */
   constructor(file: string, options: AuditOptions = {}) {
     this.file = file
     this.#options = options
+    this.#signer = options.checkpoint && new CheckpointSigner(options.checkpoint.key)
     const lock = needsLock(file) ? new AuditLock(file) : undefined
     this.#lock = lock
     try {
@@ -153,6 +161,7 @@ export class AuditLog {
     this.records += pending.count
     this.#isSynced = this.#options.fsync === 'always'
     this.#due = []
+    this.onWritten?.(pending.buffer.subarray(0, pending.length), pending.count)
     pending.clear(this.#end)
     this.#failedAtMs = undefined
     this.fault = undefined
@@ -219,8 +228,8 @@ export class AuditLog {
 
   /** Signs the head as it is now, unless nothing was recorded since the last time. */
   #checkpoint(): void {
-    const { checkpoint } = this.#options
-    if (checkpoint === undefined || this.#pending.seq === this.#coveredSeq) return
+    const signer = this.#signer
+    if (signer === undefined || this.#pending.seq === this.#coveredSeq) return
     const firstSeq = this.#target.first?.seq ?? this.#pending.seq
     const head = {
       seq: this.#pending.seq,
@@ -231,7 +240,7 @@ export class AuditLog {
       head_seq: head.seq,
       head_hash: head.hash,
       count: head.count,
-      jws: checkpoint.signer.sign(head),
+      jws: signer.sign(head),
     })
     this.#coveredAtMs = performance.now()
     if (this.#failedAtMs === undefined && this.#handOver(this.#now())) this.#coveredSeq = this.#end.seq

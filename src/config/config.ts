@@ -2,7 +2,9 @@
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
+import type { ExportSettings } from '../export/exporter.ts'
 import type { Grant, Limits, MetadataLevel } from '../grants/grant.ts'
+import type { AuditSettings } from './audit.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -52,7 +54,24 @@ export type Config = {
   readonly clockSkewMs: number
   /** Absolute path. */
   readonly auditFile: string
-  readonly admin: Address
+  readonly audit: AuditSettings
+  readonly admin: AdminConfig
+  /** Where records go besides the audit file. */
+  readonly exports: ExportSettings
+  /** Absolute path of the file that keeps revocations, quarantines and the verifiers of run secrets. */
+  readonly stateFile: string
+  /** How long open sessions may go on when the proxy is told to stop; milliseconds. */
+  readonly drainMs: number
+}
+
+/** Where the admin API is, and what it asks for. */
+export type AdminConfig = {
+  /** `undefined`: only the socket. */
+  readonly listen: Address | undefined
+  /** Absolute path of a unix socket. */
+  readonly socket: string | undefined
+  /** The bearer token; `undefined`: the API refuses everything but health and metrics. */
+  readonly token: string | undefined
 }
 
 /** One thing wrong with the configuration, and how to mend it. */

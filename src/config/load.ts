@@ -9,11 +9,13 @@ import type { z } from 'zod'
 import { HOP_KINDS, type HopKind } from '../../protocols/analysis.ts'
 import { lowerMetadata } from '../grants/grant.ts'
 import { readLimits } from '../grants/limits.ts'
+import { readAudit } from './audit.ts'
 import { type Config, ConfigError, type ConfigProblem, type OnHop, type Reporter } from './config.ts'
 import { checkCrossReferences } from './cross-references.ts'
+import { readExports } from './exports.ts'
 import { fillIn } from './interpolation.ts'
 import { configuration, type WrittenConfiguration } from './schema.ts'
-import { readIssuer, readSystem } from './sections.ts'
+import { readAdmin, readIssuer, readSystem, stateFileBeside } from './sections.ts'
 
 /** What `check-config` shows and `serve` uses. */
 export type LoadedConfig = { readonly config: Config; readonly written: WrittenConfiguration }
@@ -68,7 +70,7 @@ export function loadConfig(file: string, { environment, secrets }: LoadOptions):
     for (const issue of parsed.error.issues) reportIssue(issue, report)
     throw new ConfigError(path, sorted(problems))
   }
-  const config = build(parsed.data, path, report)
+  const config = build(parsed.data, path, secrets, report)
   checkCrossReferences(config, report)
   if (problems.length > 0) throw new ConfigError(path, sorted(problems))
   return { config, written: parsed.data }
@@ -93,7 +95,12 @@ function readText(path: string): string {
   }
 }
 
-function build(written: WrittenConfiguration, path: string, report: Reporter): Config {
+function build(
+  written: WrittenConfiguration,
+  path: string,
+  secrets: LoadOptions['secrets'],
+  report: Reporter,
+): Config {
   const folder = dirname(path)
   return {
     file: path,
@@ -121,7 +128,11 @@ function build(written: WrittenConfiguration, path: string, report: Reporter): C
     onHop: onHopOf(written.on_hop),
     clockSkewMs: written.tokens.clock_skew,
     auditFile: resolve(folder, written.audit.file),
-    admin: written.admin.listen,
+    audit: readAudit(written.audit, folder, secrets, report),
+    admin: readAdmin(written.admin, folder),
+    stateFile: resolve(folder, written.state.file ?? stateFileBeside(written.audit.file)),
+    drainMs: written.drain,
+    exports: readExports(written, secrets, report),
   }
 }
 

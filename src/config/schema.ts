@@ -7,6 +7,8 @@ import { HOP_KINDS } from '../../protocols/analysis.ts'
 import { PROTOCOL_NAMES } from '../../protocols/protocol.ts'
 import { METADATA_LEVELS } from '../grants/grant.ts'
 import { duration, limits } from '../grants/limits.ts'
+import { writtenAudit } from './audit.ts'
+import { writtenExport, writtenWebhook } from './exports.ts'
 
 export { duration }
 
@@ -75,6 +77,15 @@ const issuer = z.strictObject({
 
 const onHop = z.enum(['reject', 'end_session', 'quarantine'])
 
+/** Whoever has it can end every run: at least the 128 bits that 22 characters of base64url hold; `init` writes 256. */
+const adminToken = z
+  .string()
+  .regex(/^[\x21-\x7e]*$/, 'write printable ASCII without blanks')
+  .refine(
+    (text) => text === '' || text.length >= 22,
+    'write at least 22 random characters, as `bulkhead init` does',
+  )
+
 export const configuration = z.strictObject({
   systems: z
     .record(name, system)
@@ -83,8 +94,18 @@ export const configuration = z.strictObject({
   issuers: z.array(issuer).min(1, 'name at least one issuer'),
   on_hop: z.union([onHop, z.partialRecord(z.enum(HOP_KINDS), onHop)]).default('reject'),
   tokens: z.strictObject({ clock_skew: duration.default(5_000) }).default({ clock_skew: 5_000 }),
-  audit: z.strictObject({ file: z.string().default('./audit.jsonl') }).default({ file: './audit.jsonl' }),
-  admin: z.strictObject({ listen: address }).default({ listen: { host: '127.0.0.1', port: 9464 } }),
+  audit: writtenAudit.prefault({}),
+  admin: z
+    .strictObject({
+      listen: address.optional(),
+      socket: z.string().min(1).optional(),
+      token: adminToken.optional(),
+    })
+    .default({}),
+  state: z.strictObject({ file: z.string().min(1).optional() }).default({}),
+  drain: duration.default(30_000),
+  webhook: writtenWebhook.optional(),
+  export: writtenExport.default({}),
 })
 
 export type WrittenConfiguration = z.output<typeof configuration>

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
 import { readLimits } from '../grants/limits.ts'
-import type { IssuerConfig, Reporter, SystemConfig } from './config.ts'
+import type { AdminConfig, IssuerConfig, Reporter, SystemConfig } from './config.ts'
 import type { WrittenConfiguration } from './schema.ts'
 
 type WrittenSystem = WrittenConfiguration['systems'][string]
@@ -151,6 +151,24 @@ export function readIssuer(
   return { issuer: written.issuer, keys: { kind: 'jwks', url }, grants: written.grants }
 }
 
+/** Without a listener and without a socket it listens where it always did. */
+const ADMIN_LISTEN = { host: '127.0.0.1', port: 9464 }
+
+export function readAdmin(written: WrittenConfiguration['admin'], folder: string): AdminConfig {
+  const { listen, socket, token } = written
+  return {
+    listen: listen ?? (socket === undefined ? ADMIN_LISTEN : undefined),
+    socket: socket === undefined ? undefined : resolve(folder, socket),
+    // Empty where the command that reads the configuration does without secrets.
+    token: token === '' ? undefined : token,
+  }
+}
+
+/** `audit.jsonl` has `audit.state.json` beside it: two proxies with two logs have two states. */
+export function stateFileBeside(auditFile: string): string {
+  return `${auditFile.replace(/\.jsonl?$/, '')}.state.json`
+}
+
 function readPem(file: string, folder: string, path: readonly (string | number)[], report: Reporter): string {
   const text = readFile(file, folder, path, report)
   if (text !== '' && !text.includes('-----BEGIN ')) {
@@ -159,7 +177,7 @@ function readPem(file: string, folder: string, path: readonly (string | number)[
   return text
 }
 
-function readFile(
+export function readFile(
   file: string,
   folder: string,
   path: readonly (string | number)[],

@@ -30,7 +30,7 @@ const BYTE_UNITS = {
 }
 
 /** `10MB`, `64KiB`, `4096`; bytes, from 1. */
-const bytes = z.union([z.int().min(1), z.string()]).transform((written, context) => {
+export const bytes = z.union([z.int().min(1), z.string()]).transform((written, context) => {
   if (typeof written === 'number') return written
   const match = /^(\d{1,9})(kB|MB|GB|KiB|MiB|GiB|)$/.exec(written)
   const size = Number(match?.[1]) * BYTE_UNITS[(match?.[2] ?? '') as keyof typeof BYTE_UNITS]

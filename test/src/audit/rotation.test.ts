@@ -19,7 +19,7 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }))
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-const signer = new CheckpointSigner(JSON.stringify(privateKey.export({ format: 'jwk' })))
+const key = JSON.stringify(privateKey.export({ format: 'jwk' }))
 
 function write(log: AuditLog, count: number): void {
   for (let index = 0; index < count; index += 1) {
@@ -123,17 +123,17 @@ test('a log that was moved or removed under the proxy goes on in a new file that
 
 test('checkpoints sign the head at rotation and at the end, and jose finds the signature good', async () => {
   const file = join(folder, 'signed.jsonl')
-  const log = new AuditLog(file, { rotate: { bytes: 2_000 }, checkpoint: { signer, everyMs: 60_000 } })
+  const log = new AuditLog(file, { rotate: { bytes: 2_000 }, checkpoint: { key, everyMs: 60_000 } })
   write(log, 12)
   log.close()
   const records = await chained(file)
   const checkpoints = records.filter(({ event }) => event === 'audit.checkpoint')
   assert.equal(checkpoints.length, rotatedFiles(file).length + 1)
   assert.equal(records.at(-1)?.event, 'audit.checkpoint')
-  const key = await importJWK(publicKey.export({ format: 'jwk' }) as JWK, 'EdDSA')
+  const verifyingKey = await importJWK(publicKey.export({ format: 'jwk' }) as JWK, 'EdDSA')
   for (const checkpoint of checkpoints) {
     const covered = records[checkpoint.seq - 2]
-    const { payload, protectedHeader } = await compactVerify(String(checkpoint['jws']), key)
+    const { payload, protectedHeader } = await compactVerify(String(checkpoint['jws']), verifyingKey)
     const head = JSON.parse(Buffer.from(payload).toString()) as Record<string, unknown>
     assert.deepEqual(head, { seq: covered?.seq, hash: covered?.hash, count: checkpoint['count'] })
     assert.equal(protectedHeader.typ, 'bulkhead-audit-checkpoint')
@@ -146,7 +146,7 @@ test('checkpoints sign the head at rotation and at the end, and jose finds the s
 
 test('a checkpoint is made in time while there is something new to sign, and only then', async () => {
   const file = join(folder, 'periodic.jsonl')
-  const log = new AuditLog(file, { fsync: { everyMs: 10 }, checkpoint: { signer, everyMs: 50 } })
+  const log = new AuditLog(file, { fsync: { everyMs: 10 }, checkpoint: { key, everyMs: 50 } })
   write(log, 1)
   while (log.records < 2) await sleep(5)
   await sleep(150)
