@@ -9,6 +9,12 @@
  *        or 0x02, then the password encrypted  without TLS, by an RSA key of ours
  *     S  OK, once the backend is ready
  *
+ * A user with a run secret proves it by the first answer instead, with or without TLS:
+ *
+ *     S  [AuthSwitchRequest, where that was no answer by caching_sha2_password or mysql_native_password]
+ *     C  hash of the secret and the scramble
+ *     S  AuthMoreData 0x03, with caching_sha2_password only
+ *
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
  */
 import { unreachable } from '../errors.ts'
@@ -22,11 +28,14 @@ import type {
   LoginRefusal,
 } from '../login.ts'
 import { Outbox } from '../outbox.ts'
+import type { SecretVerifier } from '../secret.ts'
 import type { MysqlAnalyser } from './analyser.ts'
 import {
   decryptPassword,
   makeScramble,
   PLUGINS,
+  type ProofPlugin,
+  provesSecret,
   publicKeyOf,
   readWholePassword,
   SHA2,
@@ -65,6 +74,13 @@ type Phase =
   | { readonly at: 'tls' }
   /** The client was asked to use a plugin; its first answer is awaited. */
   | { readonly at: 'switched'; readonly response: HandshakeResponse; readonly plugin: string }
+  /** The client was asked to prove a run secret by this plugin. */
+  | {
+      readonly at: 'challenged'
+      readonly response: HandshakeResponse
+      readonly plugin: ProofPlugin
+      readonly verifier: SecretVerifier
+    }
   /** Full authentication was asked for. */
   | { readonly at: 'password'; readonly response: HandshakeResponse }
   /** The password was shown and is being judged. */
@@ -129,7 +145,7 @@ export class MysqlAgentLogin implements AgentLogin {
 
   #awaitsPacket(): boolean {
     const { at } = this.#phase
-    return at === 'response' || at === 'switched' || at === 'password'
+    return at === 'response' || at === 'switched' || at === 'challenged' || at === 'password'
   }
 
   #packet(body: Buffer): AgentLoginStep | undefined {
@@ -140,6 +156,8 @@ export class MysqlAgentLogin implements AgentLogin {
       case 'switched':
         if (phase.plugin === PLUGINS.clear) return this.#cleartext(phase.response, body)
         return this.#askForPassword(phase.response, body)
+      case 'challenged':
+        return this.#proof(phase.response, phase.plugin, body, phase.verifier)
       case 'password':
         return this.#password(phase.response, body)
       case 'tls':
@@ -162,6 +180,8 @@ export class MysqlAgentLogin implements AgentLogin {
     this.#database = response.database
     const characters = clientCharacters(response.collationId)
     if (characters === undefined) return this.#close(unknownCharacterSet(response.collationId))
+    const verifier = this.#options.verifierOf?.(response.user)
+    if (verifier !== undefined) return this.#challenge(response, verifier)
     if ((flags & CLIENT.PLUGIN_AUTH) === 0) return this.#close(OLD_CLIENT)
     if (!this.#secure && !this.#options.cleartextAllowed) return this.#close(this.#tlsNeeded())
     switch (response.plugin) {
@@ -173,6 +193,31 @@ export class MysqlAgentLogin implements AgentLogin {
       default:
         return this.#switchTo(PLUGINS.sha2, response)
     }
+  }
+
+  /** The first answer may be a proof already: it answers the scramble of the greeting. */
+  #challenge(response: HandshakeResponse, verifier: SecretVerifier): AgentLoginStep | undefined {
+    // Clients that name no plugin know only this one.
+    const { plugin: named = PLUGINS.native, answer } = response
+    const plugin = named === PLUGINS.native ? PLUGINS.native : PLUGINS.sha2
+    // Some do not take the scramble of the greeting for another plugin than the greeting's, and answer nothing.
+    const isAnswer = named === PLUGINS.sha2 || (named === PLUGINS.native && answer.length > 0)
+    if (isAnswer) return this.#proof(response, plugin, answer, verifier)
+    this.#client.push(this.#packets.make(authSwitchBody(plugin, this.#scramble)))
+    this.#phase = { at: 'challenged', response, plugin, verifier }
+    return undefined
+  }
+
+  #proof(
+    response: HandshakeResponse,
+    plugin: ProofPlugin,
+    answer: Buffer,
+    verifier: SecretVerifier,
+  ): AgentLoginStep {
+    const isProved = provesSecret(plugin, answer, this.#scramble, verifier)
+    if (isProved && plugin === PLUGINS.sha2)
+      this.#client.push(this.#packets.make(authMoreDataBody(Buffer.of(SHA2.FAST_OK))))
+    return this.#credentials(response, '', isProved ? 'proved' : 'wrong')
   }
 
   #startTls(): AgentLoginStep | undefined {
@@ -228,11 +273,16 @@ export class MysqlAgentLogin implements AgentLogin {
     return this.#credentials(response, password)
   }
 
-  #credentials(response: HandshakeResponse, password: string): AgentLoginStep {
+  #credentials(
+    response: HandshakeResponse,
+    password: string,
+    secret?: AgentCredentials['secret'],
+  ): AgentLoginStep {
     this.#phase = { at: 'judged', response }
     const credentials: AgentCredentials = {
       user: response.user,
       password,
+      ...(secret !== undefined && { secret }),
       database: response.database,
       application: response.programName?.slice(0, APPLICATION_CHARACTERS_MAX),
     }

@@ -5,8 +5,16 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_authentication_methods.html
  * https://mariadb.com/kb/en/authentication-plugin-ed25519/
  */
-import { constants, createHash, createPublicKey, privateDecrypt, publicEncrypt } from 'node:crypto'
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  privateDecrypt,
+  publicEncrypt,
+  timingSafeEqual,
+} from 'node:crypto'
 import type { Random } from '../login.ts'
+import type { SecretVerifier } from '../secret.ts'
 import { ed25519Sign } from './ed25519.ts'
 
 /** Length of the scramble that a server sends, without the NUL that follows it on the wire. */
@@ -66,6 +74,27 @@ export function sha2Password(password: string, scramble: Buffer): Buffer {
   if (password === '') return Buffer.alloc(0)
   const once = sha256(Buffer.from(password))
   return xor(once, sha256(sha256(once), scramble.subarray(0, SCRAMBLE_BYTES)))
+}
+
+/** The plugins by which a client proves a run secret. */
+export type ProofPlugin = typeof PLUGINS.sha2 | typeof PLUGINS.native
+
+/**
+ * Whether an answer to our scramble, as {@link sha2Password} and {@link nativePassword} make it, proves the secret of
+ * which this is kept. The answer is the once hashed secret under a mask that whoever has the twice hashed one can make.
+ */
+export function provesSecret(
+  plugin: ProofPlugin,
+  answer: Buffer,
+  scramble: Buffer,
+  verifier: SecretVerifier,
+): boolean {
+  const { sha256Twice, sha1Twice } = verifier
+  const [hash, twice, mask] =
+    plugin === PLUGINS.sha2
+      ? [sha256, sha256Twice, sha256(sha256Twice, scramble)]
+      : [sha1, sha1Twice, sha1(scramble, sha1Twice)]
+  return answer.length === twice.length && timingSafeEqual(hash(xor(answer, mask)), twice)
 }
 
 /** The answer of `client_ed25519`: a signature of the scramble by a key that is derived from the password. */

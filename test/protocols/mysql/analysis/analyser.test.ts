@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import type { Access } from '../../../../protocols/access.ts'
 import { MysqlAnalyser } from '../../../../protocols/mysql/analyser.ts'
 import {
+  type MysqlRelation,
   offlineCatalog,
   pinnedSqlMode,
   sequencesOfDefault,
@@ -365,10 +366,10 @@ test('a table whose defaults ask a sequence needs it wherever a default is evalu
     columns: ['id', 'note'],
     sequences: sequencesOfDefault('nextval(`crm`.`s`)'),
   } as const
-  const relations = new Map([
+  const relations = new Map<string, MysqlRelation>([
     ['t', table],
-    ['s', { kind: 'sequence', columns: [] } as const],
-    ['u', { kind: 'table', columns: ['id'] } as const],
+    ['s', { kind: 'sequence', columns: [] }],
+    ['u', { kind: 'table', columns: ['id'] }],
   ])
   const analyser = new MysqlAnalyser(catalogOf('mariadb', { relations, database: 'crm' }))
   const asks = (text: string): boolean => needsOf(analyser, text).includes('sequence usage s')
