@@ -242,7 +242,9 @@ async function readRelations(
 ): Promise<ReadonlyMap<string, MysqlRelation>> {
   const tables = await rowsOf(
     connection,
-    'SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()',
+    // A MERGE table is other tables under another name: it does not exist here.
+    'SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES ' +
+      "WHERE TABLE_SCHEMA = DATABASE() AND COALESCE(ENGINE, '') NOT IN ('MRG_MYISAM', 'MRG_MyISAM')",
   )
   const columns = await rowsOf(
     connection,

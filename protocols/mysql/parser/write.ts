@@ -57,7 +57,7 @@ export function readInsert(reader: Reader, isReplace: boolean): void {
     scope.sources.push(...readInsertSource(reader, values))
   }
   values.close(needs)
-  if (cursor.accept('AS')) readRowAlias(reader, scope)
+  if (cursor.accept('AS')) readRowAlias(reader, scope, table)
   if (cursor.acceptAll('ON', 'DUPLICATE', 'KEY', 'UPDATE')) {
     needs.touch('update', table)
     scope.isWeak = true
@@ -84,15 +84,16 @@ function readInsertSet(reader: Reader, scope: Scope, table: string): void {
 
 /** `(a, b)`; without it all columns are written. */
 function readInsertColumns(reader: Reader, table: string): void {
-  const { cursor, needs } = reader
+  const { cursor, needs, rules } = reader
   if (!cursor.isOperator('(') || isQueryAhead(reader)) {
     needs.whole('insert', table)
     return
   }
   cursor.expectOperator('(')
   if (cursor.acceptOperator(')')) {
-    // `() VALUES ()` takes the defaults; before anything else, an empty list is no list.
-    const isRow = cursor.isWord('VALUES') || cursor.isWord('VALUE')
+    // `() VALUES ()` takes the defaults; before anything else, an empty list is no list. For a default that is an
+    // expression MySQL asks INSERT of its column.
+    const isRow = !rules.isMysql && (cursor.isWord('VALUES') || cursor.isWord('VALUE'))
     if (!isRow || !cursor.isOperatorAt(1, '(') || !cursor.isOperatorAt(2, ')')) needs.whole('insert', table)
     return
   }
@@ -122,10 +123,14 @@ function readInsertSource(reader: Reader, values: Scope): readonly Source[] {
 }
 
 /** MySQL: `VALUES (…) AS new (a, b)`: the row that was to be inserted. */
-function readRowAlias(reader: Reader, scope: Scope): void {
-  const alias = reader.cursor.identifier('an alias')
-  const columns = reader.cursor.isOperator('(') ? readColumnNames(reader) : undefined
-  scope.sources.push({ alias: aliasName(reader, alias.name), relation: undefined, columns })
+function readRowAlias(reader: Reader, scope: Scope, table: string): void {
+  const { cursor, needs, rules } = reader
+  const alias = aliasName(reader, cursor.identifier('an alias').name)
+  // As for VALUES(c), the server asks SELECT of the column whose new value is named.
+  if (cursor.isOperator('(')) {
+    needs.copyColumns('insert', 'select', table)
+    scope.sources.push({ alias, relation: undefined, columns: readColumnNames(reader) })
+  } else scope.sources.push({ alias, relation: table, columns: rules.columns(table) })
 }
 
 /** ON DUPLICATE KEY UPDATE: the left sides are columns of the table itself. */

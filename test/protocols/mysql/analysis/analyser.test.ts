@@ -78,7 +78,18 @@ const cases: { text: string; needs: string[]; only?: 'mysql' | 'mariadb' }[] = [
   { text: 'table orders', needs: ['select orders(*)'] },
   { text: "insert into tickets (title) values ('a')", needs: ['insert tickets(title)'] },
   { text: 'insert into tickets values (1, 2, 3, 4)', needs: ['insert tickets(*)'] },
-  { text: 'insert into tickets () values ()', needs: ['insert tickets()'] },
+  { text: 'insert into tickets () values ()', needs: ['insert tickets()'], only: 'mariadb' },
+  { text: 'insert into tickets () values ()', needs: ['insert tickets(*)'], only: 'mysql' },
+  {
+    text: 'insert into tickets (id, title) values (1, 2) as n on duplicate key update status = n.title',
+    needs: ['insert tickets(id,title)', 'select tickets(title)', 'update tickets(status)'],
+    only: 'mysql',
+  },
+  {
+    text: 'insert into tickets (id, title) values (1, 2) as n (a, b) on duplicate key update status = n.b',
+    needs: ['insert tickets(id,title)', 'select tickets(id,title)', 'update tickets(status)'],
+    only: 'mysql',
+  },
   {
     text: 'insert into tickets (title) values (status)',
     needs: ['insert tickets(status,title)', 'select tickets(status)'],
