@@ -18,8 +18,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'protocols/postgres': ['protocols', 'node:crypto', 'node:buffer', 'pg-protocol'],
   'protocols/mysql': ['protocols', 'node:crypto', 'node:buffer', 'node-sql-parser'],
   'protocols/redis': ['protocols', 'node:crypto', 'node:buffer'],
-  'src/policy': ['protocols', 'src/grants', 'src/audit/event.ts', 'src/audit/log.ts', 'node:crypto'],
-  'src/grants': ['protocols', 'src/config/config.ts', 'jose', 'zod', 'node:crypto'],
+  'src/policy': ['protocols', 'src/grants', 'src/audit/accesses.ts', 'node:crypto'],
+  'src/grants': ['protocols', 'src/config/config.ts', 'jose', 'zod', 'node:crypto', 'node:http', 'node:https'],
   'src/export': ['src/audit/event.ts', 'src/audit/record.ts', 'src/version.ts', 'node:*'],
   'src/audit': ['protocols', 'node:*'],
   'src/config': [

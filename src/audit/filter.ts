@@ -1,7 +1,7 @@
 /** Which records are asked for. Most lines are told apart by their bytes, and only what is left is parsed. */
 
+import type { RecordedAccess } from './accesses.ts'
 import { escaped } from './escape.ts'
-import type { RecordedAccess } from './event.ts'
 import type { AuditRecord } from './record.ts'
 
 /** All that is given must hold; nothing given: every record. */

@@ -1,5 +1,6 @@
 /** An audit record as it is read back. */
-import type { AuditContext, AuditEvent, RecordedAccess } from './event.ts'
+import type { RecordedAccess } from './accesses.ts'
+import type { AuditContext, AuditEvent } from './event.ts'
 
 /** The fields that every event may be asked for; the others of an event stand beside them as they were written. */
 export type AuditRecord = Partial<Omit<AuditContext, 'protocol'>> & {

@@ -1,6 +1,6 @@
 import pc from 'picocolors'
 import type { Analysis } from '../../protocols/analysis.ts'
-import { recordedAccesses } from '../audit/event.ts'
+import { recordedAccesses } from '../audit/accesses.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Verdict } from '../policy/decide.ts'
 import { Judge } from '../policy/judge.ts'

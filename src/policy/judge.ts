@@ -7,8 +7,7 @@ import type { Analysis } from '../../protocols/analysis.ts'
 import type { Naming } from '../../protocols/naming.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { Denial, DenyReason } from '../../protocols/session.ts'
-import { recordedAccesses } from '../audit/event.ts'
-import { members } from '../audit/log.ts'
+import { accessesMember } from '../audit/accesses.ts'
 import { compileDecoys } from '../grants/decoys.ts'
 import { compileLines, type Grant, type Matcher, parseLines } from '../grants/grant.ts'
 import { type Decider, decide, denied, isObservable, type Verdict } from './decide.ts'
@@ -26,6 +25,8 @@ export type Judgement = {
   readonly denial: Denial | undefined
   /** The verdict as members of an audit record. */
   readonly members: string
+  /** What could not be followed, as one member more: it may quote the statement. Empty where there is nothing to say. */
+  readonly whyMember: string
 }
 
 /** What of a system bears on every verdict there. */
@@ -38,15 +39,19 @@ type JudgedSystem = {
 export class Judge {
   readonly grant: Grant
   readonly naming: Naming
-  /** SHA-256 of the grant's canonical form, in hex: with it an auditor can compute a verdict again. */
+  /** All that verdicts follow from, as JSON: an auditor makes a judge of it again. */
+  readonly canonical: string
+  /** SHA-256 of {@link canonical}, in hex: stands in every record of a statement. */
   readonly grantSha256: string
   readonly #decider: Decider
   readonly #memo: WeakMap<Analysis, Judgement> | undefined
+  readonly #rulesMembers = new WeakMap<readonly number[], string>()
 
   constructor(grant: Grant, system: JudgedSystem, naming: Naming) {
     this.grant = grant
     this.naming = naming
-    this.grantSha256 = createHash('sha256').update(canonical(grant, system)).digest('hex')
+    this.canonical = canonicalForm(grant, system, naming)
+    this.grantSha256 = createHash('sha256').update(this.canonical).digest('hex')
     const compiled = (lines: readonly string[]): Matcher =>
       compileLines(parseLines(lines, system.protocol), naming)
     this.#decider = {
@@ -74,8 +79,30 @@ export class Judge {
       verdict,
       word,
       denial: verdict.allowed ? undefined : denialOf(verdict, linesTold(this.grant)),
-      members: verdictMembers(verdict, word, analysis, this.grant.allow),
+      members: this.#members(verdict, word, analysis),
+      whyMember:
+        verdict.allowed || verdict.why === undefined
+          ? ''
+          : `,"why":${JSON.stringify(verdict.why.slice(0, WHY_CHARACTERS_MAX))}`,
     }
+  }
+
+  #members(verdict: Verdict, word: VerdictWord, analysis: Analysis): string {
+    const accesses = 'accesses' in analysis ? accessesMember('accesses', analysis.accesses) : ''
+    const judged = `"action":"${analysis.action}"${accesses},"verdict":"${word}"`
+    return verdict.allowed
+      ? `${judged}${this.#rulesMember(verdict.rules)}`
+      : `${judged},"reason":"${verdict.reason}"${accessesMember('missing', verdict.missing)}`
+  }
+
+  /** Made once for each list of rules: a matcher of commands gives the same list again and again. */
+  #rulesMember(rules: readonly number[]): string {
+    let member = this.#rulesMembers.get(rules)
+    if (member === undefined) {
+      member = `,"rules":${JSON.stringify(rules.map((index) => this.grant.allow[index]))}`
+      this.#rulesMembers.set(rules, member)
+    }
+    return member
   }
 
   /** Words a denial for a reason outside of every statement. */
@@ -94,10 +121,12 @@ function linesTold({ allow, narrowed }: Grant): readonly string[] {
   return narrowed.at(-1) ?? allow
 }
 
-/** The grant as text, the same for the same rights whatever order the keys of the file had. */
-function canonical(grant: Grant, { ceiling, decoys }: JudgedSystem): string {
+/** The same for the same rights whatever order the keys of the file had. */
+function canonicalForm(grant: Grant, { protocol, ceiling, decoys }: JudgedSystem, naming: Naming): string {
   return JSON.stringify({
     system: grant.system,
+    protocol,
+    naming: namingFacts(naming),
     allow: grant.allow,
     metadata: grant.metadata,
     ceiling: ceiling ?? null,
@@ -107,28 +136,9 @@ function canonical(grant: Grant, { ceiling, decoys }: JudgedSystem): string {
   })
 }
 
-function verdictMembers(
-  verdict: Verdict,
-  word: VerdictWord,
-  analysis: Analysis,
-  allow: readonly string[],
-): string {
-  const accesses =
-    'accesses' in analysis && analysis.accesses.length > 0 ? recordedAccesses(analysis.accesses) : undefined
-  if (verdict.allowed) {
-    return members({
-      action: analysis.action,
-      accesses,
-      verdict: word,
-      rules: verdict.rules.map((index) => allow[index]),
-    })
-  }
-  return members({
-    action: analysis.action,
-    accesses,
-    verdict: word,
-    reason: verdict.reason,
-    why: verdict.why?.slice(0, WHY_CHARACTERS_MAX),
-    missing: verdict.missing.length > 0 ? recordedAccesses(verdict.missing) : undefined,
-  })
+/** What a naming depends on besides its protocol: the schema of unqualified names, and whether names of relations fold. */
+export type NamingFacts = { readonly schema: string; readonly folds: boolean }
+
+function namingFacts(naming: Naming): NamingFacts {
+  return { schema: naming.defaultSchema, folds: naming.relation('A', false) === 'a' }
 }

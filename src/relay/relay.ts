@@ -17,9 +17,6 @@ import { writeAll } from './write-all.ts'
 /** Bytes of our own answers that may wait for a client. Far above those to any pipeline: some clients read only behind it. */
 const WAITING_BYTES_MAX = 16 << 20
 
-/** Characters of a hop's target that its record keeps. */
-const HOP_TARGET_CHARACTERS_MAX = 256
-
 /** After this long over statements that wait in one session, the other sessions get their turn. */
 const TURN_MS = 20
 
@@ -77,7 +74,7 @@ export class Relay implements LiveSession {
     this.#token = token
     this.#grant = grant
     this.#judge = system.judge(grant, knowledge)
-    this.#record = new SessionRecord(parts, this.#judge.grantSha256)
+    this.#record = new SessionRecord(parts, this.#judge)
     this.#limits = new SessionLimits({
       session: parts.session,
       running: this.#running,
@@ -94,7 +91,7 @@ export class Relay implements LiveSession {
     const { shared, metrics } = this.#system
     shared.runs.add(this)
     metrics.session(1)
-    this.#record.started()
+    this.#record.started(this.#judge)
     this.#limits.set(this.#grant.limits)
     const client = this.#client
     const upstream = this.#upstream
@@ -122,7 +119,7 @@ export class Relay implements LiveSession {
     }
     this.#grant = grant
     this.#judge = this.#system.judge(grant, knowledge)
-    this.#record.regranted(grant, this.#judge.grantSha256)
+    this.#record.regranted(this.#judge)
     this.#limits.set(grant.limits)
   }
 
@@ -260,7 +257,7 @@ export class Relay implements LiveSession {
   #settle(statement: Statement, judgement: Judgement): void {
     const { metrics } = this.#system
     const { verdict, word, denial } = judgement
-    this.#record.statement(statement, judgement.members)
+    this.#record.statement(statement, judgement)
     metrics.statement(word, statement.analysis.action)
     if (denial === undefined || verdict.allowed || word === 'would_deny') {
       this.#running.left(statement.id, performance.now())
@@ -278,9 +275,9 @@ export class Relay implements LiveSession {
   }
 
   #hop(kind: Parameters<System['metrics']['hop']>[0], target: string | undefined): void {
-    const { shared, metrics, config } = this.#system
+    const { shared, metrics } = this.#system
     metrics.hop(kind)
-    this.#record.event('hop', { kind, from: config.name, to: target?.slice(0, HOP_TARGET_CHARACTERS_MAX) })
+    this.#record.hop(kind, target)
     const then = shared.config.onHop[kind]
     if (then === 'reject') return
     const cause: EndCause = { kind: 'hop', message: 'this run tried to leave its system' }

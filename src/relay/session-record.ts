@@ -1,14 +1,22 @@
 /** What the audit log keeps of one session: every record with the same members about who and where. */
 import { randomBytes } from 'node:crypto'
+import type { HopKind } from '../../protocols/analysis.ts'
 import type { Completion, Statement } from '../../protocols/session.ts'
 import { type AuditEvent, statementMember } from '../audit/event.ts'
 import { type AuditLog, members } from '../audit/log.ts'
-import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
+import type { Judge, Judgement } from '../policy/judge.ts'
 import type { System } from './system.ts'
+
+/** Characters of a hop's target that its record keeps. */
+const HOP_TARGET_CHARACTERS_MAX = 256
+
+/** Hops that aim at a name, which is recorded whatever becomes of literals. */
+const NAMING_HOPS: ReadonlySet<HopKind> = new Set(['wrong_system', 'decoy', 'wrong_database'])
 
 export class SessionRecord {
   readonly #audit: AuditLog
+  readonly #system: System
   readonly #session: Readonly<Record<string, unknown>>
   /** Made once for each grant. */
   #contextMembers: string
@@ -17,13 +25,13 @@ export class SessionRecord {
     parts: {
       readonly system: System
       readonly token: RunToken
-      readonly grant: Grant
       readonly clientAddress: string
     },
-    grantSha256: string,
+    judge: Judge,
   ) {
-    const { system, token, grant, clientAddress } = parts
+    const { system, token, clientAddress } = parts
     this.#audit = system.shared.audit
+    this.#system = system
     this.#session = {
       ...system.auditContext,
       run: token.run,
@@ -34,29 +42,57 @@ export class SessionRecord {
       session: randomBytes(8).toString('hex'),
       client: clientAddress,
     }
-    this.#contextMembers = this.#under(grant, grantSha256)
+    this.#contextMembers = this.#under(judge)
   }
 
-  #under(grant: Grant, grantSha256: string): string {
+  #under({ grant, grantSha256 }: Judge): string {
     return members({ ...this.#session, grant: grant.name, grant_sha256: grantSha256 })
   }
 
-  started(): void {
-    this.#audit.append('session.start', this.#contextMembers)
+  /** @param judge what verdicts follow from, kept once so that every one of them can be computed again */
+  started(judge: Judge): void {
+    this.#audit.append('session.start', `${this.#contextMembers},"judged_by":${judge.canonical}`)
   }
 
   /** Another grant holds from here on. */
-  regranted(grant: Grant, grantSha256: string): void {
-    this.#contextMembers = this.#under(grant, grantSha256)
-    this.#audit.append('session.regrant', this.#contextMembers)
+  regranted(judge: Judge): void {
+    this.#contextMembers = this.#under(judge)
+    this.#audit.append('session.regrant', `${this.#contextMembers},"judged_by":${judge.canonical}`)
   }
 
-  /** @param verdictMembers the verdict as JSON members */
-  statement(statement: Statement, verdictMembers: string): void {
+  statement(statement: Statement, judgement: Judgement): void {
+    const text = this.#textMember(statement.text)
+    // What could not be followed may quote what stands in the statement.
+    const why = this.#keepsLiterals ? judgement.whyMember : ''
     this.#audit.append(
       'statement',
-      `${this.#contextMembers},"id":${statement.id},${statementMember(statement.text)},${verdictMembers}`,
+      `${this.#contextMembers},"id":${statement.id}${text},${judgement.members}${why}`,
     )
+  }
+
+  get #keepsLiterals(): boolean {
+    return this.#system.shared.config.audit.statementText === 'full'
+  }
+
+  #textMember(text: string): string {
+    switch (this.#system.shared.config.audit.statementText) {
+      case 'full':
+        return `,${statementMember(text)}`
+      case 'redacted': {
+        const shape = this.#system.backend?.knowledge.current?.redact?.(text)
+        return shape === undefined ? '' : `,${statementMember(shape)}`
+      }
+      case 'none':
+        return ''
+    }
+  }
+
+  /** @param target what it aimed at; a file or a host is a literal, a database or a decoy a name */
+  hop(kind: HopKind, target: string | undefined): void {
+    const keepsTarget = this.#keepsLiterals || NAMING_HOPS.has(kind)
+    const from = this.#system.config.name
+    const to = keepsTarget ? target?.slice(0, HOP_TARGET_CHARACTERS_MAX) : undefined
+    this.event('hop', { kind, from, to })
   }
 
   /** @param durationUs microseconds since the statement left */
