@@ -18,6 +18,7 @@ import { readQuery, readQueryTail } from './parser/query.ts'
 import { type Reader, Rules } from './parser/reader.ts'
 import { Refusal } from './parser/refusal.ts'
 import { actionOf, type PreparedUse, readStatement, type StatementShape } from './parser/statement.ts'
+import { redactStatement } from './redact.ts'
 import { SecondReader } from './second-reader.ts'
 
 /** What a statement does to the names of SQL-level prepared statements (`PREPARE`, `EXECUTE`, `DEALLOCATE`). */
@@ -94,6 +95,10 @@ export class MysqlAnalyser implements Analyser {
 
   analyse(text: string): Analysis {
     return this.read(Buffer.from(text, 'utf8'), { ignoreSpace: false }).analysis
+  }
+
+  redact(text: string): string {
+    return redactStatement(text, this.catalog)
   }
 
   /** Judges COM_INIT_DB and the database named in the handshake. */
