@@ -28,6 +28,11 @@ export type AgentLoginOptions<Knowledge> = {
    * is asked to prove it by challenge and response, which may cross a network without TLS.
    */
   readonly verifierOf?: (user: string) => SecretVerifier | undefined
+  /**
+   * The certificate that a client on TLS sees, in DER, so that its proof of a secret can be bound to it (PostgreSQL);
+   * `undefined`: no binding is offered.
+   */
+  readonly certificate?: Buffer
 }
 
 /** A value that its owner replaces from time to time; read `current` at each use. */

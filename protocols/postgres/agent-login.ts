@@ -1,6 +1,7 @@
 import { FieldReader } from '../fields.ts'
 import { Inbox } from '../inbox.ts'
 import type {
+  AgentCredentials,
   AgentLogin,
   AgentLoginOptions,
   AgentLoginStep,
@@ -8,11 +9,14 @@ import type {
   LoginRefusal,
 } from '../login.ts'
 import { Outbox } from '../outbox.ts'
+import type { SecretVerifier } from '../secret.ts'
 import type { PostgresAnalyser } from './analyser.ts'
 import { PostgresBackendLogin } from './backend-login.ts'
 import { CANCEL_REQUEST_CODE, type ClientKey, cancelKeyOf, newClientKey } from './cancel.ts'
 import { broken, errorResponse, refusalResponse } from './errors.ts'
 import { CLIENT, frame, HEADER_BYTES, int32, lengthAt, SERVER } from './frames.ts'
+import { endPointBinding } from './scram.ts'
+import { ScramFault, ScramServer } from './scram-server.ts'
 import { PostgresSession } from './session.ts'
 import { isPinnedSearchPath, readStartup, type Startup, StartupRefusal } from './startup.ts'
 
@@ -21,6 +25,7 @@ import { isPinnedSearchPath, readStartup, type Startup, StartupRefusal } from '.
  *
  *     (SSLRequest ─▶ 'S', TLS) (GSSENCRequest ─▶ 'N') StartupMessage
  *        ─▶ AuthenticationCleartextPassword ─▶ PasswordMessage: the token
+ *           or, for a user that has a run secret, AuthenticationSASL ─▶ SCRAM-SHA-256
  *        ─▶ AuthenticationOk, ParameterStatus…, BackendKeyData, ReadyForQuery
  *
  * or TLS from the first byte, or a CancelRequest and nothing else.
@@ -34,6 +39,12 @@ const STARTUP_BYTES_MAX = 10_000
 /** The longest token that is read. */
 const PASSWORD_BYTES_MAX = 16_384
 
+/** PG_MAX_SASL_MESSAGE_LENGTH of src/include/libpq/sasl.h. */
+const SASL_BYTES_MAX = 1_024
+
+/** AuthenticationRequest codes: src/include/libpq/protocol.h. */
+const AUTH = { ok: 0, cleartext: 3, sasl: 10, saslContinue: 11, saslFinal: 12 } as const
+
 const SSL_REQUEST_CODE = 80_877_103
 const GSSENC_REQUEST_CODE = 80_877_104
 
@@ -46,7 +57,16 @@ const ALPN = 'postgresql'
 /** The newest minor version of protocol 3 that is spoken; 3.1 was never given out. */
 const MINOR_VERSION_MAX = 2
 
-type Phase = 'first' | 'startup' | 'tls' | 'password' | 'credentials' | 'judged' | 'closed'
+type Phase =
+  | 'first'
+  | 'startup'
+  | 'tls'
+  | 'password'
+  | 'sasl_initial'
+  | 'sasl_response'
+  | 'credentials'
+  | 'judged'
+  | 'closed'
 
 export class PostgresAgentLogin implements AgentLogin {
   readonly #options: AgentLoginOptions<PostgresAnalyser>
@@ -57,6 +77,7 @@ export class PostgresAgentLogin implements AgentLogin {
   #sslAsked = false
   #gssAsked = false
   #startup: Startup | undefined
+  #scram: ScramServer | undefined
   #minorVersion = 0
   #key: ClientKey | undefined
   #backend: PostgresBackendLogin | undefined
@@ -100,6 +121,12 @@ export class PostgresAgentLogin implements AgentLogin {
         }
         case 'password':
           return this.#readPassword()
+        case 'sasl_initial': {
+          if (!this.#readSaslInitial()) return this.#closedStep()
+          break
+        }
+        case 'sasl_response':
+          return this.#readSaslResponse()
       }
     }
   }
@@ -132,7 +159,9 @@ export class PostgresAgentLogin implements AgentLogin {
     this.#welcomed = true
     const { random, knowledge } = this.#options
     this.#key = newClientKey(random, this.#minorVersion >= 2 ? 32 : 4)
-    this.#outbox.push(frame(SERVER.authentication, int32(0)))
+    if (this.#scram !== undefined)
+      this.#outbox.push(frame(SERVER.authentication, int32(AUTH.saslFinal), this.#scram.final))
+    this.#outbox.push(frame(SERVER.authentication, int32(AUTH.ok)))
     for (const [name, value] of backend.parameters)
       this.#outbox.push(frame(SERVER.parameterStatus, `${name}\0${value}\0`))
     this.#outbox.push(frame(SERVER.backendKeyData, this.#key.body))
@@ -231,7 +260,8 @@ export class PostgresAgentLogin implements AgentLogin {
     const schema = this.#options.knowledge.current?.catalog.schema
     if (startup.searchPath !== undefined && !isPinnedSearchPath(startup.searchPath, schema ?? ''))
       throw new StartupRefusal({ code: '42501', message: 'permission denied to set parameter "search_path"' })
-    if (!this.#encrypted && !this.#options.cleartextAllowed)
+    const verifier = this.#options.verifierOf?.(startup.user)?.scramSha256
+    if (verifier === undefined && !this.#encrypted && !this.#options.cleartextAllowed)
       throw new StartupRefusal({
         code: '28000', // invalid_authorization_specification
         message: `connection of user "${startup.user}" refused, no encryption: a token is taken over TLS only`,
@@ -248,43 +278,97 @@ export class PostgresAgentLogin implements AgentLogin {
           ...startup.extensions.map((name) => `${name}\0`),
         ),
       )
-    this.#outbox.push(frame(SERVER.authentication, int32(3)))
+    if (verifier !== undefined) {
+      this.#offerScram(verifier)
+      return
+    }
+    this.#outbox.push(frame(SERVER.authentication, int32(AUTH.cleartext)))
     this.#phase = 'password'
   }
 
-  #readPassword(): AgentLoginStep | undefined {
+  #offerScram(verifier: SecretVerifier['scramSha256']): void {
+    const { certificate, random } = this.#options
+    const binding = this.#encrypted && certificate !== undefined ? endPointBinding(certificate) : undefined
+    this.#scram = new ScramServer({ verifier, nonce: random(18), binding })
+    const mechanisms = `${this.#scram.mechanisms.join('\0')}\0\0`
+    this.#outbox.push(frame(SERVER.authentication, int32(AUTH.sasl), mechanisms))
+    this.#phase = 'sasl_initial'
+  }
+
+  #closedStep(): AgentLoginStep | undefined {
+    return this.#phase === 'closed' ? { kind: 'close' } : undefined
+  }
+
+  /** The body of a password message; `undefined`: it is not there yet, or the client has left or was told why it must. */
+  #takePassword(bytesMax: number): Buffer | undefined {
     const inbox = this.#inbox
     if (inbox.length < HEADER_BYTES) return undefined
     const type = inbox.buffer[inbox.start]
     if (type === CLIENT.terminate) {
       this.#phase = 'closed'
-      return { kind: 'close' }
+      return undefined
     }
     if (type !== CLIENT.password) this.#violation('expected password response')
     const length = lengthAt(inbox.buffer, inbox.start + 1)
     if (length < 5) this.#violation('invalid length of password packet')
-    if (length > PASSWORD_BYTES_MAX + 5) {
+    if (length > bytesMax + 5) {
       this.#close(
         errorResponse({ severity: 'FATAL', code: '28P01', message: 'the password is longer than any token' }),
       )
-      return { kind: 'close' }
+      return undefined
     }
     if (inbox.length < 1 + length) return undefined
-    const body = inbox.take(1 + length).subarray(HEADER_BYTES)
-    const reader = new FieldReader(
-      body,
-      { start: 0, end: body.length },
-      { protocol: 'postgres', side: 'client' },
-    )
+    return inbox.take(1 + length).subarray(HEADER_BYTES)
+  }
+
+  #readPassword(): AgentLoginStep | undefined {
+    const body = this.#takePassword(PASSWORD_BYTES_MAX)
+    if (body === undefined) return this.#closedStep()
+    const reader = fields(body)
     const password = reader.untilNul().toString()
     if (reader.remaining > 0) this.#violation('invalid password packet size')
+    return this.#shown({ password })
+  }
+
+  /** SASLInitialResponse: the mechanism, then the length of what the client says first, and that. */
+  #readSaslInitial(): boolean {
+    const body = this.#takePassword(SASL_BYTES_MAX)
+    if (body === undefined) return false
+    const reader = fields(body)
+    const mechanism = reader.untilNul().toString('latin1')
+    if (reader.remaining < 4 || reader.int32BE() !== reader.remaining) this.#violation('malformed SCRAM message')
+    const clientFirst = reader.rest().toString()
+    const challenge = this.#scrammed((scram) => scram.challenge(mechanism, clientFirst))
+    this.#outbox.push(frame(SERVER.authentication, int32(AUTH.saslContinue), challenge))
+    this.#phase = 'sasl_response'
+    return true
+  }
+
+  #readSaslResponse(): AgentLoginStep | undefined {
+    const body = this.#takePassword(SASL_BYTES_MAX)
+    if (body === undefined) return this.#closedStep()
+    const isProved = this.#scrammed((scram) => scram.proves(body.toString()))
+    return this.#shown({ password: '', secret: isProved ? 'proved' : 'wrong' })
+  }
+
+  #scrammed<T>(step: (scram: ScramServer) => T): T {
+    if (this.#scram === undefined) throw new Error('SCRAM was not offered')
+    try {
+      return step(this.#scram)
+    } catch (error) {
+      if (!(error instanceof ScramFault)) throw error
+      this.#violation(error.message)
+    }
+  }
+
+  #shown(proof: Pick<AgentCredentials, 'password' | 'secret'>): AgentLoginStep {
+    this.#phase = 'credentials'
     const { user, database, application } = this.#startup ?? {
       user: undefined,
       database: undefined,
       application: undefined,
     }
-    this.#phase = 'credentials'
-    return { kind: 'credentials', credentials: { user, password, database, application } }
+    return { kind: 'credentials', credentials: { user, ...proof, database, application } }
   }
 
   /** The client speaks the protocol, but wrongly: it is told, as the server would. */
@@ -297,4 +381,8 @@ export class PostgresAgentLogin implements AgentLogin {
     this.#outbox.push(lastWords)
     this.#phase = 'closed'
   }
+}
+
+function fields(body: Buffer): FieldReader {
+  return new FieldReader(body, { start: 0, end: body.length }, { protocol: 'postgres', side: 'client' })
 }

@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type { AgentLogin, BackendLoginOptions } from '../../../protocols/login.ts'
+import { createSecureContext, TLSSocket } from 'node:tls'
+import type { AgentLogin, AgentLoginOptions, BackendLoginOptions } from '../../../protocols/login.ts'
 import type { PostgresBackendLogin } from '../../../protocols/postgres/backend-login.ts'
 import { postgres } from '../../../protocols/postgres/index.ts'
 import type { Completion, Denial, Session, Statement } from '../../../protocols/session.ts'
@@ -27,6 +28,9 @@ export async function openWireProxy(options: {
   }
   readonly judge: (statement: Statement) => Denial | undefined
   readonly serverVersionNum?: number
+  readonly verifierOf?: AgentLoginOptions<never>['verifierOf']
+  /** PEM, for clients that ask for TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string }
 }): Promise<WireProxy> {
   const statements: Statement[] = []
   const completions: Completion[] = []
@@ -35,27 +39,45 @@ export async function openWireProxy(options: {
   const reader = new FakeReader(options.serverVersionNum)
   let connections = 0
 
-  function serve(client: Socket): void {
-    sockets.add(client)
-    client.on('close', () => sockets.delete(client))
-    client.on('error', () => client.destroy())
+  function keep(socket: Socket): Socket {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+    return socket
+  }
+
+  function serve(accepted: Socket): void {
+    let client = keep(accepted)
     connections += 1
     const login = postgres.agentLogin({
       knowledge: { current: reader.asAnalyser() },
       random: randomBytes,
       connectionId: connections,
-      tlsAvailable: false,
+      tlsAvailable: options.tls !== undefined,
       cleartextAllowed: true,
+      ...(options.verifierOf !== undefined && { verifierOf: options.verifierOf }),
+      ...(options.tls !== undefined && { certificate: new X509Certificate(options.tls.cert).raw }),
     })
     const onData = (chunk: Buffer) => {
       try {
         login.fromClient(chunk)
         const step = login.next()
         for (const bytes of login.takeForClient()) client.write(bytes)
-        if (step?.kind === 'credentials') {
+        if (step?.kind === 'start_tls') {
           client.off('data', onData)
           client.pause()
-          dial(client, login)
+          const secureContext = createSecureContext(options.tls)
+          client = keep(new TLSSocket(client, { isServer: true, secureContext }))
+          client.once('secure', () => login.tlsStarted())
+          client.on('data', onData)
+        } else if (step?.kind === 'credentials') {
+          client.off('data', onData)
+          client.pause()
+          if (step.credentials.secret === 'wrong') {
+            login.refuse({ kind: 'authentication', message: undefined })
+            for (const bytes of login.takeForClient()) client.write(bytes)
+            client.end()
+          } else dial(client, login)
         } else if (step?.kind === 'cancel') {
           cancels.get(step.key)?.()
           client.end()
@@ -101,11 +123,8 @@ export async function openWireProxy(options: {
   }
 
   function connectTo(port: number): Socket {
-    const socket = connect(port, '127.0.0.1')
+    const socket = keep(connect(port, '127.0.0.1'))
     socket.setNoDelay(true)
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-    socket.on('error', () => socket.destroy())
     return socket
   }
 

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { serialize } from 'pg-protocol'
+import selfsigned from 'selfsigned'
 import { ProtocolError } from '../../../protocols/errors.ts'
+import type { AgentLoginOptions } from '../../../protocols/login.ts'
 import { PostgresAgentLogin } from '../../../protocols/postgres/agent-login.ts'
+import type { PostgresAnalyser } from '../../../protocols/postgres/analyser.ts'
 import { frame, int32 } from '../../../protocols/postgres/frames.ts'
+import { ScramClient } from '../../../protocols/postgres/scram.ts'
+import { secretVerifier } from '../../../protocols/secret.ts'
 import { FakeReader } from './fake-reader.ts'
 import { errorField, frames, serverText } from './messages.ts'
 
-const login = (more: { tlsAvailable?: boolean; cleartextAllowed?: boolean } = {}): PostgresAgentLogin =>
+const login = (more: Partial<AgentLoginOptions<PostgresAnalyser>> = {}): PostgresAgentLogin =>
   new PostgresAgentLogin({
     knowledge: { current: new FakeReader().asAnalyser() },
     random: randomBytes,
@@ -222,4 +228,96 @@ test('any bytes give a step or a ProtocolError', () => {
     }),
     { numRuns: Number(process.env['BULKHEAD_FUZZ_RUNS'] ?? 2_000) },
   )
+})
+
+const SECRET = 'one-two-three-four'
+const withSecret = (
+  more: { encrypted?: boolean; certificate?: Buffer; cleartextAllowed?: boolean } = {},
+): PostgresAgentLogin => {
+  const agent = login({
+    cleartextAllowed: more.cleartextAllowed ?? false,
+    verifierOf: (user) => (user === 'r-1' ? secretVerifier(SECRET, Buffer.alloc(16, 2)) : undefined),
+    ...(more.certificate !== undefined && { certificate: more.certificate }),
+  })
+  if (more.encrypted === true) {
+    agent.fromClient(sslRequest)
+    agent.next()
+    said(agent)
+    agent.tlsStarted()
+  }
+  agent.fromClient(ordinary)
+  assert.equal(agent.next(), undefined)
+  return agent
+}
+
+/** The rest of a login by SCRAM; gives the step that it leads to. */
+function proveBySecret(agent: PostgresAgentLogin, secret: string): ReturnType<PostgresAgentLogin['next']> {
+  const scram = new ScramClient({
+    password: secret,
+    nonce: randomBytes(18),
+    binding: undefined,
+    serverBinds: false,
+  })
+  agent.fromClient(serialize.sendSASLInitialResponseMessage(scram.mechanism, scram.initialResponse))
+  assert.equal(agent.next(), undefined)
+  const [challenge] = frames(said(agent))
+  assert.equal(challenge?.body.readInt32BE(0), 11)
+  agent.fromClient(
+    serialize.sendSCRAMClientFinalMessage(scram.respond(challenge?.body.toString('utf8', 4) ?? '')),
+  )
+  return agent.next()
+}
+
+test('a user with a run secret is asked to prove it, on a plain connection too, and never for a password', () => {
+  const agent = withSecret()
+  const [offer] = frames(said(agent))
+  assert.equal(offer?.body.readInt32BE(0), 10)
+  assert.equal(offer?.body.toString('latin1', 4), 'SCRAM-SHA-256\0\0')
+  assert.deepEqual(proveBySecret(agent, SECRET), {
+    kind: 'credentials',
+    credentials: { user: 'r-1', password: '', secret: 'proved', database: 'shop', application: undefined },
+  })
+})
+
+test('a wrong secret is given on as wrong, and refused as the server refuses a password', () => {
+  const agent = withSecret()
+  said(agent)
+  const step = proveBySecret(agent, 'wrong')
+  assert.equal(step?.kind === 'credentials' && step.credentials.secret, 'wrong')
+  agent.refuse({ kind: 'authentication', message: undefined })
+  const [error] = frames(said(agent))
+  assert.equal(errorField(error?.body ?? Buffer.alloc(0), 'C'), '28P01')
+})
+
+test('a user without a secret is still asked for a token, which needs an encrypted connection', () => {
+  const agent = login({ cleartextAllowed: false, verifierOf: () => undefined })
+  agent.fromClient(ordinary)
+  assert.deepEqual(agent.next(), { kind: 'close' })
+  assert.match(serverText(said(agent)), /E\(28000\)/)
+})
+
+test('a token in the place of the proof of a secret is not taken', () => {
+  const agent = withSecret({ cleartextAllowed: true })
+  agent.fromClient(password('a.b.c'))
+  assert.throws(() => agent.next(), ProtocolError)
+  assert.match(serverText(said(agent)), /^R E\(08P01\)$/)
+})
+
+test('channel binding is offered on TLS where the certificate is known, and only there', async () => {
+  const { cert } = await selfsigned.generate([{ name: 'commonName', value: 'proxy' }], {
+    algorithm: 'sha256',
+    keySize: 2048,
+  })
+  const certificate = new X509Certificate(cert).raw
+  const offered = (agent: PostgresAgentLogin): string =>
+    frames(said(agent))[0]?.body.toString('latin1', 4) ?? ''
+  assert.equal(offered(withSecret({ encrypted: true, certificate })), 'SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0')
+  assert.equal(offered(withSecret({ certificate })), 'SCRAM-SHA-256\0\0')
+  assert.equal(offered(withSecret({ encrypted: true })), 'SCRAM-SHA-256\0\0')
+})
+
+test('a proof that is longer than any is not collected', () => {
+  const agent = withSecret()
+  agent.fromClient(frame(0x70, Buffer.alloc(2_000, 0x41)))
+  assert.deepEqual(agent.next(), { kind: 'close' })
 })
