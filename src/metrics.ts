@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { HOP_KINDS, type HopKind, STATEMENT_ACTIONS, type StatementAction } from '../protocols/analysis.ts'
 import { PROTOCOL_NAMES, type ProtocolName } from '../protocols/protocol.ts'
 import { DENY_REASONS, type DenyReason } from '../protocols/session.ts'
+import { EXPORTERS, type ExporterName, type ExportOutcome } from './export/exporter.ts'
 import { TOKEN_FAULTS, type TokenFault } from './grants/token.ts'
 import type { VerdictWord } from './policy/words.ts'
 import { version } from './version.ts'
@@ -28,19 +29,13 @@ const LOGIN_FAULTS = [
   'protocol_error',
   'backend_unavailable',
   'too_many_connections',
+  'wrong_secret',
   'decoy',
 ] as const
 export type LoginFault = TokenFault | (typeof LOGIN_FAULTS)[number]
 
 /** Decisions take microseconds; a statement seen for the first time, up to milliseconds. */
 const DECISION_BUCKETS_SECONDS = [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 1]
-
-/** Where records go besides the file. */
-export const EXPORTERS = ['webhook', 'otlp', 'syslog'] as const
-export type ExporterName = (typeof EXPORTERS)[number]
-
-/** What became of a record that an exporter was given; `dropped`: its queue was full, or its receiver failed too long. */
-export type ExportOutcome = 'sent' | 'dropped'
 
 /** The bounds of a grant, by the words of the configuration. */
 export const LIMITS = [

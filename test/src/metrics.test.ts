@@ -6,7 +6,8 @@ import { HOP_KINDS, STATEMENT_ACTIONS } from '../../protocols/analysis.ts'
 import { DENY_REASONS } from '../../protocols/session.ts'
 import { parseExposition, type Sample } from '../../src/demo/exposition.ts'
 import { projectFolder } from '../../src/demo/servers/cache.ts'
-import { EXPORTERS, LIMITS, Metrics } from '../../src/metrics.ts'
+import { EXPORTERS } from '../../src/export/exporter.ts'
+import { LIMITS, Metrics } from '../../src/metrics.ts'
 
 function fresh(): Metrics {
   return new Metrics(() => ({ records: 0, failures: 0, writable: true }))

@@ -1,0 +1,176 @@
+/**
+ * Hands what the audit log has written to the exporters' thread: one copy of bytes for each write, nothing more, on the way of a
+ * statement. What the thread has not taken up is bounded; beyond that records are dropped and counted, and the relay
+ * never waits. Records come here only after they have reached the file, which stays the truth.
+ */
+import { Worker } from 'node:worker_threads'
+import { EXPORTERS, type ExporterName, type ExportOutcome, type ExportSettings } from './exporter.ts'
+import type { FromThread, ToThread } from './messages.ts'
+
+/** A batch is sent when it has this many bytes, or its first record is this old. */
+const BATCH_BYTES = 256 << 10
+const BATCH_MS = 100
+
+/** Bytes that the thread has not taken up: some seconds of a busy proxy. */
+const WAITING_BYTES_MAX = 16 << 20
+
+/** Batches whose memory is kept for the next ones. */
+const SPARES_MAX = 4
+
+/** How long the exporters may still send when the proxy stops. */
+const GRACE_MS = 3_000
+
+/** What the thread may take to end after that, before it is ended. */
+const END_MS = 1_000
+
+/** How long after its end a thread that failed is started anew. */
+const RESTART_MS = 5_000
+
+/** Heap of the thread: its queues are far below that, and a leak there must not take the proxy's memory. */
+const THREAD_HEAP_MB = 256
+
+export type ExportsOptions = {
+  readonly settings: ExportSettings
+  readonly count: (exporter: ExporterName, outcome: ExportOutcome, records: number) => void
+  /** One line for operators. */
+  readonly notice: (line: string) => void
+}
+
+type Batch = { buffer: ArrayBuffer; bytes: number; records: number }
+
+export class Exports {
+  readonly #options: ExportsOptions
+  readonly #names: readonly ExporterName[]
+  #thread: Worker | undefined
+  #batch: Batch = emptyBatch(BATCH_BYTES)
+  readonly #spares: ArrayBuffer[] = []
+  #timer: NodeJS.Timeout | undefined
+  #restart: NodeJS.Timeout | undefined
+  /** Bytes and records that are with the thread and not taken up. */
+  #sentBytes = 0
+  readonly #sentRecords: number[] = []
+  #closing = false
+
+  /** `undefined` where nothing is exported. */
+  static open(options: ExportsOptions): Exports | undefined {
+    return EXPORTERS.some((name) => options.settings[name] !== undefined) ? new Exports(options) : undefined
+  }
+
+  private constructor(options: ExportsOptions) {
+    this.#options = options
+    this.#names = EXPORTERS.filter((name) => options.settings[name] !== undefined)
+    this.#start()
+  }
+
+  /**
+   * Whole lines that are in the file now. They are copied: the memory is the log's own.
+   * @param records how many lines there are
+   */
+  readonly written = (lines: Uint8Array, records: number): void => {
+    if (
+      this.#thread === undefined ||
+      this.#sentBytes + this.#batch.bytes + lines.length > WAITING_BYTES_MAX
+    ) {
+      this.#dropped(records)
+      return
+    }
+    if (this.#batch.bytes + lines.length > this.#batch.buffer.byteLength) {
+      this.#send()
+      if (lines.length > this.#batch.buffer.byteLength) this.#batch = emptyBatch(lines.length)
+    }
+    new Uint8Array(this.#batch.buffer).set(lines, this.#batch.bytes)
+    this.#batch.bytes += lines.length
+    this.#batch.records += records
+    this.#timer ??= setTimeout(() => this.#send(), BATCH_MS).unref()
+  }
+
+  #send(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const { buffer, bytes, records } = this.#batch
+    if (bytes === 0) return
+    this.#batch = this.#nextBatch()
+    if (this.#thread === undefined) {
+      this.#dropped(records)
+      return
+    }
+    this.#sentBytes += bytes
+    this.#sentRecords.push(records)
+    this.#tell({ kind: 'records', buffer, bytes }, [buffer])
+  }
+
+  #nextBatch(): Batch {
+    const spare = this.#spares.pop()
+    return spare === undefined ? emptyBatch(BATCH_BYTES) : { buffer: spare, bytes: 0, records: 0 }
+  }
+
+  #tell(message: ToThread, transfer: readonly ArrayBuffer[]): void {
+    this.#thread?.postMessage(message, [...transfer])
+  }
+
+  #dropped(records: number): void {
+    for (const name of this.#names) this.#options.count(name, 'dropped', records)
+  }
+
+  #start(): void {
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    const thread = new Worker(new URL(`./thread.${extension}`, import.meta.url), {
+      workerData: this.#options.settings,
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB },
+      // A program that is told to end by a signal is not kept by its exporters: `close` waits for them.
+      stdin: false,
+    })
+    thread.unref()
+    thread.on('message', (message: FromThread) => this.#heard(thread, message))
+    thread.on('error', (error) => this.#failed(thread, error.message))
+    thread.on('exit', () => this.#failed(thread, 'it ended'))
+    this.#thread = thread
+  }
+
+  #heard(thread: Worker, message: FromThread): void {
+    if (message.kind === 'closed') {
+      void thread.terminate()
+    } else if (message.kind === 'counts') {
+      this.#options.count(message.exporter, 'sent', message.sent)
+      this.#options.count(message.exporter, 'dropped', message.dropped)
+    } else {
+      this.#sentBytes -= message.bytes
+      this.#sentRecords.shift()
+      if (message.buffer.byteLength === BATCH_BYTES && this.#spares.length < SPARES_MAX) {
+        this.#spares.push(message.buffer)
+      }
+    }
+  }
+
+  /** The thread is gone, and what it had with it. What its exporters held is not known here: they are counted as it ran. */
+  #failed(thread: Worker, why: string): void {
+    if (thread !== this.#thread) return
+    this.#thread = undefined
+    if (this.#closing) return
+    this.#options.notice(`error: the exporters failed and are started anew: ${why}`)
+    for (const records of this.#sentRecords) this.#dropped(records)
+    this.#sentRecords.length = 0
+    this.#sentBytes = 0
+    this.#restart = setTimeout(() => this.#start(), RESTART_MS).unref()
+  }
+
+  /** Gives the exporters some seconds to send what they have. Afterwards nothing is taken any more. */
+  async close(): Promise<void> {
+    this.#send()
+    this.#closing = true
+    clearTimeout(this.#restart)
+    const thread = this.#thread
+    if (thread === undefined) return
+    const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
+    this.#tell({ kind: 'close', graceMs: GRACE_MS }, [])
+    thread.ref()
+    const timer = setTimeout(() => void thread.terminate(), GRACE_MS + END_MS)
+    await ended
+    clearTimeout(timer)
+    this.#thread = undefined
+  }
+}
+
+function emptyBatch(bytes: number): Batch {
+  return { buffer: new ArrayBuffer(bytes), bytes: 0, records: 0 }
+}
