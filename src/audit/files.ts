@@ -2,7 +2,7 @@
  * The files of one audit log. Records are appended to the named file (`audit.jsonl`); when it is rotated it keeps what it
  * holds under a name with the number of its first record (`audit.0000000000000001.jsonl`), so that names sort as records do.
  */
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 
 /** Digits of a record's number in a file name: those of the largest safe integer. */
@@ -28,6 +28,12 @@ export function rotatedFiles(file: string): readonly string[] {
     )
     .sort()
     .map((name) => join(dirname(file), name))
+}
+
+/** All files of a log that are there, in the order of their records. @throws the file system's error */
+export function auditFiles(file: string): readonly string[] {
+  const rotated = rotatedFiles(file)
+  return existsSync(file) ? [...rotated, file] : rotated
 }
 
 function parts(file: string): { readonly stem: string; readonly extension: string } {
