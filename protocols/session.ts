@@ -67,6 +67,13 @@ export type Completion = {
   readonly limit?: LimitKind
 }
 
+/** Another session of the same run, or this one, that a statement ends, or whose running statement it cancels. */
+export type KillRequest = {
+  /** The `cancelKey` of that session's login. */
+  readonly key: string
+  readonly what: 'statement' | 'session'
+}
+
 /** A bound on one statement. */
 export type LimitKind = 'rows' | 'bytes' | 'time'
 
@@ -122,6 +129,14 @@ export interface Session {
    * comes late would hit it; call `next()` afterwards.
    */
   cancelsOver?(): void
+  /**
+   * Tells how to know the cancel keys of the open sessions of this session's own run on this system. A statement that
+   * kills one of those is understood and reaches nothing; one that kills any other, or all while this is not called, is
+   * a hop (`cross_run`).
+   */
+  ownSessions?(isOwn: (key: string) => boolean): void
+  /** What a statement that was relayed kills: to be done once its record is written, by the caller and not the backend. */
+  takeKill?(): KillRequest | undefined
   /** The next finished statement, in order; `undefined` when there is none. */
   completion(): Completion | undefined
   takeForServer(): readonly Buffer[]

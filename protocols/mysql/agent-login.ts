@@ -55,6 +55,7 @@ import {
   SSL_REQUEST_BYTES,
   UTF8MB4_GENERAL_CI,
 } from './handshake.ts'
+import { cancelKeyOf } from './kill.ts'
 import { clientCharacters } from './pin.ts'
 import { MysqlSession } from './session.ts'
 import { okBody } from './status.ts'
@@ -101,11 +102,12 @@ export class MysqlAgentLogin implements AgentLogin {
   #user = ''
   #database: string | undefined
 
-  /** MySQL has no cancel request; a client kills by a statement on another connection. */
-  readonly cancelKey = undefined
+  /** MySQL has no cancel request; a client kills by a statement on another connection, which names our greeting's id. */
+  readonly cancelKey: string
 
   constructor(options: AgentLoginOptions<MysqlAnalyser>) {
     this.#options = options
+    this.cancelKey = cancelKeyOf(options.connectionId)
     const server = options.knowledge.current?.catalog ?? UNREACHED_SERVER
     this.#offered = offeredTo(server, options.tlsAvailable)
     this.#scramble = makeScramble(options.random)

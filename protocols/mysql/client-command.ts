@@ -46,6 +46,7 @@ export type Command =
   | { readonly kind: 'close'; readonly statement: PreparedStatement; readonly head: Buffer | undefined }
   | { readonly kind: 'init_db'; readonly name: Buffer }
   | { readonly kind: 'field_list'; readonly table: Buffer }
+  | { readonly kind: 'process_kill'; readonly connectionId: number }
   | { readonly kind: 'ping' }
   | { readonly kind: 'reset_connection' }
   | {
@@ -96,7 +97,9 @@ export function readCommand(inbox: Inbox, context: CommandContext): Command | un
     case COM.CHANGE_USER:
       return readNamed(inbox, code, length)
     case COM.PROCESS_KILL:
-      return refusedHop('COM_PROCESS_KILL', 'cross_run', 'ends another connection')
+      if (length !== 5) return refused('COM_PROCESS_KILL', 'not_understood', MALFORMED_PACKET)
+      if (inbox.length < HEADER_BYTES + length) return undefined
+      return { kind: 'process_kill', connectionId: buffer.readUInt32LE(start + HEADER_BYTES + 1) }
     default:
       return refused(commandName(code), 'not_understood', UNKNOWN_COMMAND)
   }
@@ -126,13 +129,17 @@ function whyOf(text: string, error: MysqlError): string {
   }
 }
 
-function refusedHop(text: string, hop: 'cross_run' | 'identity_switch', why: string): Command {
-  const analysis: Analysis = { outcome: 'hop', action: 'command', hop, why }
-  const error: MysqlError =
-    hop === 'cross_run'
-      ? { number: 1095, sqlState: 'HY000', message: 'You are not owner of thread' }
-      : { number: 1227, sqlState: '42000', message: 'Access denied' }
-  return { kind: 'refused', text, analysis, error, answered: true }
+const CHANGE_USER: Command = {
+  kind: 'refused',
+  text: 'COM_CHANGE_USER',
+  analysis: {
+    outcome: 'hop',
+    action: 'command',
+    hop: 'identity_switch',
+    why: 'a connection keeps the run that it was opened for',
+  },
+  error: { number: 1227, sqlState: '42000', message: 'Access denied' },
+  answered: true,
 }
 
 /** COM_QUERY and COM_STMT_PREPARE: the rest of the packet is the text. */
@@ -217,11 +224,7 @@ function headWithNumber(head: Buffer, id: number): Buffer {
 /** Commands whose body is a name. */
 function readNamed(inbox: Inbox, code: number, length: number): Command | undefined {
   if (code === COM.CHANGE_USER) {
-    return refusedHop(
-      'COM_CHANGE_USER',
-      'identity_switch',
-      'a connection keeps the run that it was opened for',
-    )
+    return CHANGE_USER
   }
   if (length > NAME_COMMAND_BYTES_MAX) return refused(commandName(code), 'not_understood', MALFORMED_PACKET)
   if (inbox.length < HEADER_BYTES + length) return undefined

@@ -1,8 +1,10 @@
 /** What a client's command touches: the analysis of its text, its name, or of the statement that it executes. */
 import type { Access } from '../access.ts'
 import type { Analysis } from '../analysis.ts'
+import type { KillRequest } from '../session.ts'
 import type { MysqlAnalyser, NameUse, Reading } from './analyser.ts'
 import type { JudgedCommand } from './client-command.ts'
+import { cancelKeyOf, readKill } from './kill.ts'
 import type { PreparedStatement, PreparedStatements } from './statements.ts'
 
 /** A command as it is judged under one catalog. */
@@ -13,6 +15,8 @@ export type CommandReading = {
   /** The text to send in place of the client's; `undefined`: the client's own bytes. */
   readonly forward: Buffer | undefined
   readonly uses: readonly NameUse[]
+  /** What it kills, which is a hop where that is not of the same run. */
+  readonly kill?: KillRequest
 }
 
 const NO_USES: readonly NameUse[] = []
@@ -28,7 +32,7 @@ export function analyseCommand(
 ): CommandReading {
   switch (command.kind) {
     case 'query':
-      return ofText(command.text, analyser, session)
+      return withKill(ofText(command.text, analyser, session), analyser)
     case 'prepare': {
       const reading = ofText(command.text, analyser, session)
       if (reading.uses.length === 0 || reading.analysis.outcome !== 'accesses') return reading
@@ -49,6 +53,10 @@ export function analyseCommand(
       return plain('COM_PING', SESSION)
     case 'reset_connection':
       return plain('COM_RESET_CONNECTION', SESSION)
+    case 'process_kill': {
+      const text = `COM_PROCESS_KILL ${command.connectionId}`
+      return { ...plain(text, KILLS), kill: { key: cancelKeyOf(command.connectionId), what: 'session' } }
+    }
     case 'init_db':
       return ofName(command.name, 'COM_INIT_DB', (name) => analyser.useDatabase(name))
     case 'field_list':
@@ -59,6 +67,31 @@ export function analyseCommand(
     case 'refused':
       return plain(command.text, command.analysis)
   }
+}
+
+const KILLS: Analysis = {
+  outcome: 'hop',
+  action: 'command',
+  hop: 'cross_run',
+  why: 'ends another connection',
+}
+
+function withKill(reading: CommandReading, analyser: MysqlAnalyser): CommandReading {
+  const { analysis } = reading
+  if (analysis.outcome !== 'hop' || analysis.hop !== 'cross_run') return reading
+  const kill = readKill(reading.text, analyser.catalog)
+  return kill === undefined ? reading : { ...reading, kill }
+}
+
+/** Nothing is relayed that was read by the rules of another server than the one that the session talks to. */
+export function ofOtherServer(reading: CommandReading): CommandReading {
+  return { ...reading, analysis: OTHER_SERVER }
+}
+
+const OTHER_SERVER: Analysis = {
+  outcome: 'forbidden',
+  action: 'unknown',
+  why: 'the backend has become another server since this session began: connect again',
 }
 
 const NAMES_IN_BINARY: Analysis = {

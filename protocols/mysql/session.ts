@@ -10,21 +10,29 @@
  * Statements to be analysed are bounded and held whole; parameters of any size are judged by their first bytes and
  * then flow through.
  */
-import type { Analysis } from '../analysis.ts'
 import { ProtocolError } from '../errors.ts'
 import type { Inbox } from '../inbox.ts'
 import type { Live } from '../login.ts'
 import { Outbox } from '../outbox.ts'
-import type { Completion, Denial, EndCause, ReplyLimits, Session, Statement } from '../session.ts'
+import type {
+  Completion,
+  Denial,
+  EndCause,
+  KillRequest,
+  ReplyLimits,
+  Session,
+  Statement,
+} from '../session.ts'
 import type { MysqlAnalyser } from './analyser.ts'
 import type { Cancels } from './cancels.ts'
 import { type Capabilities, CLIENT } from './capabilities.ts'
 import { isSameServer } from './catalog.ts'
 import { headOf, isAnswered, type JudgedCommand, readCommand, replyOf } from './client-command.ts'
-import { analyseCommand, type CommandReading } from './command-analysis.ts'
+import { analyseCommand, type CommandReading, ofOtherServer } from './command-analysis.ts'
 import { COM } from './commands.ts'
 import { denialError, endError, errorPacket, type MysqlError } from './errors.ts'
 import { HEADER_BYTES, packet } from './frames.ts'
+import { Kills } from './kill.ts'
 import { OwnStatements } from './own-statements.ts'
 import { PinnedState } from './pinned-state.ts'
 import { ReplyReader } from './replies.ts'
@@ -77,6 +85,7 @@ export class MysqlSession implements Session {
   readonly #mariadb: boolean
   readonly #own: OwnStatements
   readonly #limits: StatementLimits
+  readonly #kills = new Kills()
   /** At most one of these two is set: a command waits to be judged, or a judged one runs. */
   #pending: Pending | undefined
   #running: Pending | undefined
@@ -140,6 +149,14 @@ export class MysqlSession implements Session {
     if (this.#running?.statement.id === statementId) this.#limits.timeOut(denial)
   }
 
+  ownSessions(isOwn: (key: string) => boolean): void {
+    this.#kills.own(isOwn)
+  }
+
+  takeKill(): KillRequest | undefined {
+    return this.#kills.take()
+  }
+
   takeForServer(): readonly Buffer[] {
     return this.#server.take()
   }
@@ -190,11 +207,10 @@ export class MysqlSession implements Session {
 
   #pend(command: JudgedCommand, id: number, analyser: MysqlAnalyser): Statement {
     const session = { prepared: this.#prepared, ignoreSpace: this.#ignoreSpace }
-    const reading = analyseCommand(command, analyser, session)
-    // A catalog of another server than the one that this session talks to reads statements by other rules.
+    const read = this.#kills.judge(analyseCommand(command, analyser, session))
     const isKnown = isSameServer(analyser.catalog, this.#parts.analyser.catalog)
-    const analysis = isKnown ? reading.analysis : OTHER_SERVER
-    const statement = { id, text: reading.text, analysis }
+    const reading = isKnown ? read : ofOtherServer(read)
+    const statement = { id, text: reading.text, analysis: reading.analysis }
     this.#pending = { command, statement, reading, analyser }
     return statement
   }
@@ -209,7 +225,8 @@ export class MysqlSession implements Session {
     const { command, statement, reading } = pending
     // INVARIANT: only what is understood leaves. The caller's verdict says the same; this is the second lock.
     if (statement.analysis.outcome !== 'accesses') throw new Error('relay() of what is not understood')
-    this.#forgetNames(reading, statement.analysis)
+    this.#prepared.forgetNames(reading.uses, statement.analysis)
+    this.#kills.relayed(reading)
     this.#running = pending
     this.#limits.begin(command)
     if (reading.forward === undefined) {
@@ -238,16 +255,6 @@ export class MysqlSession implements Session {
     if (pending === undefined) throw new Error('no statement to answer')
     this.#pending = undefined
     return pending
-  }
-
-  /** Forgets names of SQL-level prepared statements that this statement may give another meaning. */
-  #forgetNames(reading: CommandReading, analysis: Analysis): void {
-    for (const use of reading.uses) {
-      if (use.kind !== 'execute') this.#prepared.removeName(use.name)
-    }
-    const callsRoutine =
-      analysis.outcome === 'accesses' && analysis.accesses.some((access) => access.kind === 'routine')
-    if (callsRoutine) this.#prepared.clearNames()
   }
 
   /** Moves what has arrived of a judged command, and begins what follows it. */
@@ -389,10 +396,4 @@ export class MysqlSession implements Session {
     if (this.finished) return
     this.#server.push(packet(0, Buffer.of(COM.QUIT)))
   }
-}
-
-const OTHER_SERVER: Analysis = {
-  outcome: 'forbidden',
-  action: 'unknown',
-  why: 'the backend has become another server since this session began: connect again',
 }

@@ -4,7 +4,7 @@
  * statement touches at that moment.
  */
 import type { Analysis } from '../analysis.ts'
-import type { MysqlAnalyser, Reading } from './analyser.ts'
+import type { MysqlAnalyser, NameUse, Reading } from './analyser.ts'
 
 /** MySQL's and MariaDB's default for max_prepared_stmt_count, which there counts for the whole server. */
 const STATEMENTS_MAX = 16_382
@@ -119,8 +119,18 @@ export class PreparedStatements {
     this.#textBytes -= known.text.length
   }
 
+  /** Forgets the names that a statement on its way to the server may give another meaning. */
+  forgetNames(uses: readonly NameUse[], analysis: Analysis): void {
+    for (const use of uses) {
+      if (use.kind !== 'execute') this.removeName(use.name)
+    }
+    const callsRoutine =
+      analysis.outcome === 'accesses' && analysis.accesses.some((access) => access.kind === 'routine')
+    if (callsRoutine) this.#clearNames()
+  }
+
   /** A stored procedure may have given any name another text. */
-  clearNames(): void {
+  #clearNames(): void {
     for (const name of [...this.#byName.keys()]) this.removeName(name)
   }
 
