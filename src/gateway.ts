@@ -1,72 +1,92 @@
-/** Builds the parts from a configuration and starts and stops them. Knows everyone; nobody knows it. */
-import { Admin } from './admin.ts'
+/** Builds the parts from a configuration, starts, reloads, drains and stops them. Knows everyone; nobody knows it. */
+import type { EndCause } from '../protocols/session.ts'
+import type { Readiness, Reloaded } from './admin/app.ts'
+import { Admin } from './admin/server.ts'
 import { AuditLog } from './audit/log.ts'
+import { changesOf, keepUnchangedGrants } from './config/changes.ts'
 import type { Address, Config } from './config/config.ts'
+import { loadConfig } from './config/load.ts'
+import { Exports } from './export/exports.ts'
 import { readIssuers } from './grants/keys.ts'
 import { Metrics } from './metrics.ts'
-import { loadProtocol } from './protocols.ts'
-import { Listener } from './relay/listener.ts'
-import { type Shared, System } from './relay/system.ts'
-import { Runs } from './runs/live.ts'
-
-/** How long open sessions may take to end by themselves when the gateway stops. */
-const DRAIN_MS = 1_000
+import { standingOf } from './relay/admission.ts'
+import type { Shared, System } from './relay/system.ts'
+import { RunControl } from './runs/control.ts'
+import { RunLedger } from './runs/ledger.ts'
+import { type LiveSession, Runs } from './runs/live.ts'
+import { RunState } from './runs/state.ts'
+import { Systems } from './systems.ts'
+import { version } from './version.ts'
 
 export type GatewayOptions = {
   /** One line for operators. */
   readonly notice: (line: string) => void
   /** Milliseconds since the epoch; a test passes its own. */
   readonly now?: () => number
+  /** Where `${NAME}` is looked up when the configuration is read anew. */
+  readonly environment?: NodeJS.ProcessEnv
 }
 
 export type Started = {
   /** Where each system listens, by name. */
   readonly systems: ReadonlyMap<string, Address>
-  readonly admin: Address
+  /** `undefined` where it is served on a unix socket only. */
+  readonly admin: Address | undefined
 }
 
+/** What changes under the feet of everyone who shares it; only the gateway writes it. */
+type Changing = { -readonly [Member in keyof Shared]: Shared[Member] }
+
+const SHUTDOWN: EndCause = { kind: 'shutdown', message: 'the proxy is shutting down' }
+const REPLACED: EndCause = { kind: 'shutdown', message: 'the system was configured anew: connect again' }
+const UNTRUSTED: EndCause = { kind: 'revoked', message: 'the issuer of this token is no longer trusted' }
+
 export class Gateway {
-  readonly #systems: readonly System[]
-  readonly #listeners: readonly Listener[]
-  readonly #shared: Shared
+  readonly #shared: Changing
+  readonly #systems: Systems
   readonly #metrics: Metrics
   readonly #admin: Admin
+  readonly #environment: NodeJS.ProcessEnv
+  /** `undefined` where nothing is exported, and before the start. */
+  #exports: Exports | undefined
+  /** Reloads follow one another. */
+  #reloading: Promise<unknown> = Promise.resolve()
+  #draining = false
+  #stopped: Promise<void> | undefined
 
-  private constructor(systems: readonly System[], shared: Shared, metrics: Metrics) {
-    this.#systems = systems
+  private constructor(shared: Changing, metrics: Metrics, environment: NodeJS.ProcessEnv) {
     this.#shared = shared
     this.#metrics = metrics
-    this.#listeners = systems.map((system) => new Listener(system))
-    this.#admin = new Admin({ metrics: this.#metrics, readiness: () => this.#readiness() })
+    this.#environment = environment
+    this.#systems = new Systems(shared, metrics)
+    const { runs, audit, now } = shared
+    this.#admin = new Admin({
+      metrics,
+      runs,
+      control: new RunControl({ runs, audit, now, config: () => this.#shared.config }),
+      readiness: () => this.#readiness(),
+      reload: () => this.reload(),
+      version: version(),
+    })
   }
 
   /**
-   * @throws KeyError where an issuer's key cannot be used, and the system's error where the audit file cannot be
-   *   opened
+   * @throws KeyError where an issuer's key cannot be used, StateError where the state file cannot, and the system's
+   *   error where the audit file cannot be opened
    */
   static async build(config: Config, options: GatewayOptions): Promise<Gateway> {
     const now = options.now ?? Date.now
     const issuers = await readIssuers(config.issuers)
-    const audit = new AuditLog(config.auditFile)
+    const runs = new Runs(new RunState(config.stateFile, now), new RunLedger())
+    const audit = new AuditLog(config.auditFile, { ...config.audit, now, notice: options.notice })
     const metrics = new Metrics(() => ({
       records: audit.records,
       failures: audit.failures,
       writable: audit.isWritable(now()),
     }))
     metrics.configurationLoaded(now())
-    const shared: Shared = { config, issuers, audit, runs: new Runs(), now, notice: options.notice }
-    const systems: System[] = []
-    for (const system of config.systems.values()) {
-      const { protocol, open } = await loadProtocol(system.protocol)
-      const backend =
-        system.backend &&
-        open(system.backend, ({ level, message }) =>
-          options.notice(`${level}: system ${system.name}: ${message}`),
-        )
-      const counters = metrics.ofSystem(system.name, system.protocol, backend && (() => backend.reachable))
-      systems.push(new System(system, { protocol, backend, metrics: counters, shared }))
-    }
-    return new Gateway(systems, shared, metrics)
+    const shared = { config, issuers, audit, runs, now, notice: options.notice }
+    return new Gateway(shared, metrics, options.environment ?? process.env)
   }
 
   /**
@@ -83,43 +103,180 @@ export class Gateway {
   }
 
   async #open(): Promise<Started> {
-    const { audit, now, config } = this.#shared
+    const { audit, now, config, notice } = this.#shared
+    this.#exports = Exports.open({
+      settings: config.exports,
+      count: (exporter, outcome, records) => this.#metrics.exported(exporter, outcome, records),
+      notice,
+    })
+    audit.onWritten = this.#exports?.written
     audit.appendEvent('proxy.start', undefined, { systems: [...config.systems.keys()], pid: process.pid })
     audit.flush(now())
-    await Promise.all(this.#systems.map((system) => system.backend?.start()))
-    const addresses = await Promise.all(this.#listeners.map((listener) => listener.listen()))
+    const all = { added: [...config.systems.keys()], removed: [], replaced: [], adjusted: [] }
+    this.#systems.commit(config, all, await this.#systems.prepare(config, all))
     const admin = await this.#admin.listen(config.admin)
-    return {
-      systems: new Map(
-        this.#systems.map((system, index) => [system.config.name, addresses[index] as Address]),
-      ),
-      admin,
+    return { systems: this.#systems.addresses(), admin }
+  }
+
+  /** Where each system listens now, by name. */
+  get addresses(): ReadonlyMap<string, Address> {
+    return this.#systems.addresses()
+  }
+
+  /**
+   * Reads the configuration anew. One that cannot be used leaves everything as it was, and says why. Never rejects.
+   */
+  reload(): Promise<Reloaded> {
+    const reloaded = this.#reloading.then(() => this.#reload())
+    this.#reloading = reloaded
+    return reloaded
+  }
+
+  async #reload(): Promise<Reloaded> {
+    const { audit, notice, now } = this.#shared
+    let lines: readonly string[]
+    try {
+      lines = await this.#readAnew()
+    } catch (error) {
+      const problem = problemOf(error)
+      this.#metrics.configurationRefused()
+      notice(`error: the configuration was not reloaded, the one before it goes on: ${problem}`)
+      audit.appendEvent('config.refused', undefined, { problem })
+      audit.flush(now())
+      return { reloaded: false, changes: [], problems: [problem] }
+    }
+    this.#metrics.configurationLoaded(now())
+    notice(`info: the configuration was reloaded: ${lines.length === 0 ? 'no change' : lines.join(', ')}`)
+    return { reloaded: true, changes: lines, problems: [] }
+  }
+
+  /** @throws what {@link problemOf} words; then nothing has changed */
+  async #readAnew(): Promise<readonly string[]> {
+    const shared = this.#shared
+    const old = shared.config
+    if (this.#draining) throw new ReloadError('the proxy is stopping')
+    const loaded = loadConfig(old.file, { environment: this.#environment, secrets: 'required' })
+    const next = keepUnchangedGrants(old, loaded.config)
+    const changes = changesOf(old, next)
+    if (changes.fixed.length > 0) {
+      const keys = changes.fixed.map((key) => `\`${key}\``).join(', ')
+      throw new ReloadError(`${keys} cannot change while the proxy runs: put it back, or restart`)
+    }
+    // Key sets that were fetched stay fetched where nothing says that they should be others.
+    const issuers = changes.lines.includes('issuers changed')
+      ? await readIssuers(next.issuers)
+      : shared.issuers
+    const prepared = await this.#systems.prepare(next, changes.systems)
+    if (this.#draining) {
+      await this.#systems.discard(prepared)
+      throw new ReloadError('the proxy is stopping')
+    }
+    shared.audit.appendEvent('config.reloaded', undefined, { changes: changes.lines })
+    shared.audit.flush(shared.now())
+    // From here on nothing fails and nothing waits: no statement is judged by half of a configuration.
+    shared.config = next
+    shared.issuers = issuers
+    const sessions = shared.runs.sessions()
+    const retired = this.#systems.commit(next, changes.systems, prepared)
+    const changedSystems = new Set([...changes.systems.adjusted, ...changes.systems.replaced])
+    for (const session of sessions) {
+      const { grant } = session.token
+      const concerned =
+        changedSystems.has(session.system) || (typeof grant === 'string' && changes.grants.has(grant))
+      this.#regrant(session, concerned)
+    }
+    for (const system of retired) this.#retire(system, sessions)
+    return changes.lines
+  }
+
+  /** Gives a session what the configuration has for it now. */
+  #regrant(session: LiveSession, concerned: boolean): void {
+    const system = this.#systems.get(session.system)
+    if (system === undefined) {
+      session.regrant(undefined)
+      return
+    }
+    const standing = standingOf(session.token, system)
+    if (!standing.good) {
+      if (standing.fault === 'unknown_issuer') session.end(UNTRUSTED)
+      else session.regrant(undefined)
+    } else if (concerned) {
+      session.regrant(standing.grant)
     }
   }
 
+  /** What is left on a system that was replaced ends when it is idle, or at the deadline. */
+  #retire(system: System, sessions: readonly LiveSession[]): void {
+    const { name, protocol } = system.config
+    const left = sessions.filter((session) => session.system === name)
+    const isSameLanguage = this.#systems.get(name)?.config.protocol === protocol
+    for (const session of left) {
+      if (isSameLanguage) session.drain(REPLACED)
+      else session.end(REPLACED)
+    }
+    const bury = (): void => {
+      for (const session of left) session.end(REPLACED)
+      this.#systems.buried(system).catch(() => undefined)
+    }
+    setTimeout(bury, this.#shared.config.drainMs).unref()
+  }
+
+  /**
+   * No new connections; sessions end at their next idle moment. Resolves when none is left, or when `drain` of the
+   * configuration has passed; `stop()` is for the caller.
+   */
+  async drain(): Promise<void> {
+    this.#draining = true
+    this.#systems.closeListeners()
+    const { runs, config } = this.#shared
+    for (const session of runs.sessions()) session.drain(SHUTDOWN)
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, config.drainMs)
+    })
+    await Promise.race([runs.empty(), deadline])
+    clearTimeout(timer)
+  }
+
   /** No new connections; open sessions get the database's own shutdown error; then everything closes. */
-  async stop(): Promise<void> {
-    for (const listener of this.#listeners) listener.close()
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    this.#draining = true
+    this.#systems.closeListeners()
     const { runs, audit, now } = this.#shared
-    runs.endAll({ kind: 'shutdown', message: 'the proxy is shutting down' })
-    const deadlineMs = now() + DRAIN_MS
-    while (runs.sessionCount > 0 && now() < deadlineMs)
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    await Promise.all(this.#systems.map((system) => system.backend?.close()))
+    for (const session of runs.sessions()) session.end(SHUTDOWN)
+    await this.#reloading
+    await this.#systems.closeBackends()
     this.#admin.close()
     audit.appendEvent('proxy.stop', undefined, {})
     audit.flush(now())
     audit.close()
+    await this.#exports?.close()
   }
 
-  #readiness(): { readonly ready: boolean; readonly reasons: readonly string[] } {
-    const { audit, now } = this.#shared
+  #readiness(): Readiness {
+    const { audit, runs, now } = this.#shared
     const reasons: string[] = []
+    if (this.#draining) reasons.push('the proxy is stopping')
     if (!audit.isWritable(now())) reasons.push('the audit log cannot be written')
-    for (const { config, backend } of this.#systems) {
+    if (!runs.state.saved && !runs.state.save()) reasons.push('the state file cannot be written')
+    for (const { config, backend } of this.#systems.all()) {
       if (backend !== undefined && !backend.reachable)
         reasons.push(`the backend of system ${config.name} cannot be reached`)
     }
     return { ready: reasons.length === 0, reasons }
   }
+}
+
+/** The new configuration is good, and yet not for a proxy that runs. */
+class ReloadError extends Error {}
+
+/** For operators, in the API's answer and in the log. */
+function problemOf(error: unknown): string {
+  // A wrong configuration, a key that cannot be used, an address that is taken, a certificate that does not fit its key.
+  return error instanceof Error ? error.message : String(error)
 }

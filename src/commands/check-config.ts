@@ -46,7 +46,12 @@ export function redacted(written: WrittenConfiguration): unknown {
       ]),
     ),
     tokens: { clock_skew: `${written.tokens.clock_skew}ms` },
-    admin: { listen: addressText(written.admin.listen) },
+    admin: {
+      ...written.admin,
+      ...(written.admin.listen && { listen: addressText(written.admin.listen) }),
+      ...(written.admin.token !== undefined && { token: REDACTED }),
+    },
+    drain: `${written.drain}ms`,
   }
 }
 

@@ -1,32 +1,60 @@
+import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
-import { Gateway } from '../gateway.ts'
+import { Gateway, type Started } from '../gateway.ts'
+import { StateError } from '../runs/state-file.ts'
 import { CommandError } from './exit.ts'
 
-/** Runs the proxy until SIGTERM or SIGINT. @throws ConfigError, KeyError, CommandError */
+/**
+ * Runs the proxy. SIGHUP reads the configuration anew; SIGTERM and SIGINT drain and end it, a second of them at once.
+ * @throws ConfigError, KeyError, CommandError
+ */
 export async function serve(options: { readonly config: string }): Promise<void> {
   const { config } = loadConfig(options.config, { environment: process.env, secrets: 'required' })
   const notice = (line: string): void => {
     process.stderr.write(`${new Date().toISOString()} ${line}\n`)
   }
   const gateway = await Gateway.build(config, { notice }).catch(startFailed)
+  const ended = new Promise<void>((resolve) => {
+    const signals = ['SIGTERM', 'SIGINT'] as const
+    const first = (): void => {
+      for (const signal of signals) {
+        process.off(signal, first)
+        process.on(signal, resolve)
+      }
+      notice('info: stopping: sessions end when they are idle; a second signal ends them now')
+      gateway.drain().then(resolve, resolve)
+    }
+    for (const signal of signals) process.on(signal, first)
+    process.on('SIGHUP', () => void gateway.reload())
+  })
   const started = await gateway.start().catch(startFailed)
+  announce(started, config, notice)
+  await ended
+  await gateway.stop()
+  notice('info: stopped')
+}
+
+function announce(started: Started, config: Config, notice: (line: string) => void): void {
   for (const [name, { host, port }] of started.systems) {
     const { protocol, decoy } = config.systems.get(name) ?? {}
     notice(`info: system ${name}: ${protocol}${decoy ? ' (decoy)' : ''} on ${host}:${port}`)
   }
+  const { admin } = started
+  const { socket, token } = config.admin
+  const doors = [
+    ...(admin === undefined ? [] : [`http://${admin.host}:${admin.port}`]),
+    ...(socket === undefined ? [] : [socket]),
+  ]
   notice(
-    `info: metrics on http://${started.admin.host}:${started.admin.port}/metrics, audit in ${config.auditFile}`,
+    `info: admin on ${doors.join(' and ')}${token === undefined ? ' (health and metrics only: no `admin.token`)' : ''}`,
   )
-  await new Promise<void>((resolve) => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
-  })
-  notice('info: stopping')
-  await gateway.stop()
+  notice(`info: audit in ${config.auditFile}, state in ${config.stateFile}`)
 }
 
 /** A port that is taken or a file that cannot be opened is the operator's to mend, not a bug. */
 function startFailed(error: unknown): never {
-  if (error instanceof Error && 'syscall' in error) throw new CommandError(`cannot start: ${error.message}`)
+  if (error instanceof StateError || (error instanceof Error && 'syscall' in error)) {
+    throw new CommandError(`cannot start: ${error.message}`)
+  }
   throw error
 }

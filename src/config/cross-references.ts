@@ -67,7 +67,9 @@ function checkLines(
 }
 
 function checkListeners(config: Config, report: Reporter): void {
-  const seen = new Map<string, string>([[`${config.admin.host}:${config.admin.port}`, 'admin']])
+  const seen = new Map<string, string>()
+  const { listen: admin } = config.admin
+  if (admin !== undefined) seen.set(`${admin.host}:${admin.port}`, 'admin')
   for (const [name, { listen }] of config.systems) {
     if (listen.port === 0) continue
     const address = `${listen.host}:${listen.port}`

@@ -5,6 +5,7 @@ import type { Grant } from '../grants/grant.ts'
 import { grantOfToken } from '../grants/resolve.ts'
 import { type RunToken, type TokenFault, verifyToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
+import { runKeyOf } from '../runs/run-key.ts'
 import type { System } from './system.ts'
 
 export type Admission =
@@ -36,9 +37,9 @@ export async function admit(credentials: AgentCredentials, system: System): Prom
   const { token } = verdict
   if (!namesRun(credentials.user, token.run, config.protocol)) return refusedToken('wrong_user', token)
   if (token.system !== config.name) return refusedToken('wrong_system', token)
-  if (shared.runs.isQuarantined(token.run)) return refusedToken('quarantined', token)
-  const grant = grantOf(token, system)
-  if (grant === undefined) return refusedToken('unknown_grant', token)
+  const standing = standingOf(token, system)
+  if (!standing.good) return refusedToken(standing.fault, token)
+  const { grant } = standing
   const { database } = credentials
   if (database !== undefined && database !== credentials.user && database !== config.backend?.database) {
     return {
@@ -53,7 +54,7 @@ export async function admit(credentials: AgentCredentials, system: System): Prom
     }
   }
   const { connections } = grant.limits
-  if (connections !== undefined && shared.runs.openSessions(token.run, config.name) >= connections) {
+  if (connections !== undefined && shared.runs.openSessions(runKeyOf(token), config.name) >= connections) {
     return {
       admitted: false,
       fault: 'too_many_connections',
@@ -65,16 +66,35 @@ export async function admit(credentials: AgentCredentials, system: System): Prom
       },
     }
   }
-  return { admitted: true, token, grant, release: shared.runs.reserve(token.run, config.name) }
+  return { admitted: true, token, grant, release: shared.runs.reserve(runKeyOf(token), config.name) }
+}
+
+export type Standing =
+  | { readonly good: true; readonly grant: Grant }
+  | {
+      readonly good: false
+      readonly fault: 'revoked' | 'quarantined' | 'unknown_issuer' | 'unknown_grant'
+    }
+
+/** What can change while a token is good: its run may be refused by now, its grant another, its issuer gone. */
+export function standingOf(token: RunToken, system: System): Standing {
+  if (!isTrusted(token, system)) return { good: false, fault: 'unknown_issuer' }
+  const refusal = system.shared.runs.state.refusalOf(token)
+  if (refusal !== undefined) return { good: false, fault: refusal.cause }
+  const grant = grantOfToken(token, system.config, system.shared.config.grants)
+  return grant === undefined ? { good: false, fault: 'unknown_grant' } : { good: true, grant }
+}
+
+/** A token needs its issuer for as long as it is used; a secret needs its registration. */
+function isTrusted(token: RunToken, { shared, config }: System): boolean {
+  const issuer = shared.issuers.get(token.issuer)
+  if (issuer !== undefined) return typeof token.grant === 'string' || issuer.grants === 'inline'
+  return shared.runs.state.secretOf(config.name, token.run)?.jti === token.jti
 }
 
 /** Redis clients may send no user, or `default`; then the token alone names the run. */
 function namesRun(user: string | undefined, run: string, protocol: string): boolean {
   return user === run || (protocol === 'redis' && (user === undefined || user === 'default'))
-}
-
-function grantOf(token: RunToken, { shared, config }: System): Grant | undefined {
-  return grantOfToken(token, config, shared.config.grants)
 }
 
 /** A stranger learns nothing from it: the same words whatever was wrong. */
@@ -85,6 +105,7 @@ const HOP_OF_FAULT: Partial<Record<TokenFault, HopKind>> = {
   wrong_system: 'wrong_system',
   expired: 'replayed_token',
   quarantined: 'replayed_token',
+  revoked: 'replayed_token',
 }
 
 function refusedToken(fault: TokenFault, token: RunToken | undefined): Admission {

@@ -6,7 +6,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { type SecureContext, TLSSocket } from 'node:tls'
-import type { HopKind } from '../../protocols/analysis.ts'
 import { ProtocolError, unreachable } from '../../protocols/errors.ts'
 import type {
   AgentCredentials,
@@ -16,11 +15,12 @@ import type {
   LoginRefusal,
 } from '../../protocols/login.ts'
 import type { Session } from '../../protocols/session.ts'
-import type { AuditContext } from '../audit/event.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
-import { admit, NOT_ACCEPTED } from './admission.ts'
+import { admit, NOT_ACCEPTED, standingOf } from './admission.ts'
+import { sayGoodbye } from './goodbye.ts'
+import { LoginRecord } from './login-record.ts'
 import { Relay } from './relay.ts'
 import type { System } from './system.ts'
 import { dialUpstream, UpstreamError } from './upstream.ts'
@@ -28,8 +28,8 @@ import { dialUpstream, UpstreamError } from './upstream.ts'
 /** From accept to the session; PostgreSQL's `authentication_timeout` is 60 s, agents are programs. */
 const LOGIN_MS = 30_000
 
-/** How long a peer may take to read our last words. */
-const GOODBYE_MS = 2_000
+/** How long a backend may take to close the connection that has cancelled a statement. */
+const FAREWELL_MS = 5_000
 
 /** What a listener gives to each connection. */
 export type Accepted = {
@@ -46,6 +46,7 @@ export class Connection {
   readonly #system: System
   readonly #login: AgentLogin
   readonly #client: string
+  readonly #record: LoginRecord
   readonly #timer: NodeJS.Timeout
   readonly #onLoginEnd: () => void
   #socket: Socket
@@ -60,6 +61,7 @@ export class Connection {
     this.#system = accepted.system
     this.#onLoginEnd = onLoginEnd
     this.#client = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`
+    this.#record = new LoginRecord(this.#system, this.#client)
     this.#login = this.#system.protocol.agentLogin({
       knowledge: this.#system.backend?.knowledge ?? { current: undefined },
       random: randomBytes,
@@ -179,16 +181,16 @@ export class Connection {
     }
     if (!admission.admitted) {
       const { fault, token, hop, refusal } = admission
-      this.#recordFailure(fault, token, credentials)
-      if (hop !== undefined) this.#hop(hop.kind, hop.target, token)
+      this.#record.refused(fault, token, credentials)
+      if (hop !== undefined) this.#record.hop(hop.kind, hop.target, token)
       this.#system.shared.audit.flush(this.#system.shared.now())
       this.#refuse(refusal)
       return
     }
-    await this.#openSession(admission.token, admission.grant)
+    await this.#openSession(admission.token)
   }
 
-  async #openSession(token: RunToken, grant: Grant): Promise<void> {
+  async #openSession(token: RunToken): Promise<void> {
     const { shared, backend, metrics, config } = this.#system
     const target = config.backend
     const knowledge = backend?.knowledge.current
@@ -216,10 +218,7 @@ export class Connection {
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       metrics.backendError(error.fault)
-      shared.audit.appendEvent('backend.error', this.#context(token), {
-        fault: error.fault,
-        message: error.message,
-      })
+      this.#record.backendFailed(error.fault, error.message, token)
       shared.notice(`system ${config.name}: ${error.fault}: ${error.message}`)
       this.#backendUnavailable(token)
       return
@@ -228,14 +227,15 @@ export class Connection {
       upstream.destroy()
       return
     }
-    if (shared.runs.isQuarantined(token.run)) {
+    const standing = standingOf(token, this.#system)
+    if (!standing.good) {
       // Since it was admitted: what ended its other sessions ends this one before it begins.
       upstream.destroy()
-      this.#refuseToken('quarantined', token)
+      this.#refuseToken(standing.fault, token)
       return
     }
     try {
-      this.#begin(token, grant, login, upstream)
+      this.#begin(token, standing.grant, login, upstream)
     } catch (error) {
       upstream.destroy()
       throw error
@@ -262,38 +262,37 @@ export class Connection {
     }).begin()
   }
 
-  #cancelUpstream(login: BackendLogin): void {
+  /** Resolves when the conversation is over, well or not: then it hits nothing that is sent afterwards. */
+  async #cancelUpstream(login: BackendLogin): Promise<void> {
     const cancel = login.cancel()
     const target = this.#system.config.backend
     if (cancel === undefined || target === undefined) return
-    dialUpstream(target, cancel).then(
-      (socket) => {
-        socket.on('error', () => undefined)
-        socket.destroy()
-      },
-      (error: Error) =>
-        this.#system.shared.notice(`system ${this.#system.config.name}: cancel failed: ${error.message}`),
-    )
+    try {
+      await farewell(await dialUpstream(target, cancel))
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      this.#system.shared.notice(`system ${this.#system.config.name}: cancel failed: ${why}`)
+    }
   }
 
   #cancel(key: string): void {
     const { shared } = this.#system
     const outcome = shared.runs.cancel(key)
-    shared.audit.appendEvent('cancel', this.#context(undefined), { outcome })
-    if (outcome === 'foreign') this.#hop('cross_run', undefined, undefined)
+    this.#record.cancelAsked(outcome)
+    if (outcome === 'foreign') this.#record.hop('cross_run', undefined, undefined)
     shared.audit.flush(shared.now())
   }
 
   #refuseToken(fault: LoginFault, token: RunToken): void {
     const { shared } = this.#system
-    this.#recordFailure(fault, token, undefined)
+    this.#record.refused(fault, token, undefined)
     shared.audit.flush(shared.now())
     this.#refuse(NOT_ACCEPTED)
   }
 
   #backendUnavailable(token: RunToken): void {
     const { shared } = this.#system
-    this.#recordFailure('backend_unavailable', token, undefined)
+    this.#record.refused('backend_unavailable', token, undefined)
     shared.audit.flush(shared.now())
     this.#refuse({
       kind: 'backend_unavailable',
@@ -309,47 +308,6 @@ export class Connection {
     this.#steps()
   }
 
-  #recordFailure(
-    fault: LoginFault,
-    token: RunToken | undefined,
-    credentials: AgentCredentials | undefined,
-  ): void {
-    this.#system.metrics.authFailure(fault)
-    this.#system.shared.audit.appendEvent('auth.failure', this.#context(token), {
-      reason: fault,
-      user: credentials?.user?.slice(0, 96),
-      application: credentials?.application,
-    })
-  }
-
-  #hop(kind: HopKind, target: string | undefined, token: RunToken | undefined): void {
-    const { shared, metrics, config } = this.#system
-    metrics.hop(kind)
-    shared.audit.appendEvent('hop', this.#context(token), {
-      kind,
-      from: token?.system,
-      to: target === undefined ? config.name : `${config.name}/${target}`,
-    })
-    if (token !== undefined && shared.config.onHop[kind] === 'quarantine') {
-      shared.audit.appendEvent('quarantine', this.#context(token), { kind })
-      shared.runs.quarantine(token.run, {
-        kind: 'hop',
-        message: 'this run tried to leave its system and is quarantined',
-      })
-    }
-  }
-
-  #context(token: RunToken | undefined): AuditContext {
-    return {
-      ...this.#system.auditContext,
-      run: token?.run,
-      agent: token?.agent,
-      grant: token === undefined || typeof token.grant !== 'string' ? undefined : token.grant,
-      jti: token?.jti,
-      client: this.#client,
-    }
-  }
-
   /** The client broke its protocol, or we have a bug: either way this connection ends, and no other. */
   #broken(error: unknown): void {
     const { shared } = this.#system
@@ -361,8 +319,7 @@ export class Connection {
       this.#socket.destroy()
       return
     }
-    this.#system.metrics.authFailure('protocol_error')
-    shared.audit.appendEvent('protocol.error', this.#context(undefined), { message })
+    this.#record.protocolBroken(message)
     shared.audit.flush(shared.now())
     this.#write()
     this.#close()
@@ -380,14 +337,8 @@ export class Connection {
   #close(): void {
     this.#endLogin()
     this.#disown()
-    this.#socket.on('error', () => undefined)
-    this.#socket.resume()
-    this.#socket.end()
+    sayGoodbye(this.#socket)
     this.#socket.destroySoon()
-    // A peer that does not read what was written is not waited for.
-    const socket = this.#socket
-    const timer = setTimeout(() => socket.destroy(), GOODBYE_MS).unref()
-    socket.once('close', () => clearTimeout(timer))
   }
 
   #drop(): void {
@@ -396,4 +347,18 @@ export class Connection {
     this.#socket.on('error', () => undefined)
     this.#socket.destroy()
   }
+}
+
+/** Waits until the backend closes the connection too: PostgreSQL sends the signal before it does. */
+function farewell(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => socket.destroy(), FAREWELL_MS)
+    socket.on('error', () => undefined)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    socket.end()
+    socket.resume()
+  })
 }

@@ -1,7 +1,7 @@
 /** The TCP listener of one system. */
 import { createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
-import type { Address } from '../config/config.ts'
+import type { Address, SystemConfig } from '../config/config.ts'
 import { isLoopback } from '../config/sections.ts'
 import { Connection } from './connection.ts'
 import type { System } from './system.ts'
@@ -17,31 +17,36 @@ function nextConnectionId(): number {
   return connectionIds
 }
 
+/**
+ * The certificate of a system's listener, ready for use; `undefined` where it offers no TLS.
+ * @throws the TLS library's error where the certificate or key cannot be used
+ */
+export function secureContextOf({ tls }: SystemConfig): SecureContext | undefined {
+  return tls && createSecureContext({ cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' })
+}
+
 export class Listener {
-  readonly #system: System
+  /** `undefined`: nobody may come in yet. */
+  #system: System | undefined
+  #secureContext: SecureContext | undefined
+  readonly #notice: (message: string) => void
   readonly #server: Server
-  readonly #secureContext: SecureContext | undefined
   readonly #logins = new Set<Socket>()
 
-  /** @throws the TLS library's error where the certificate or key cannot be used */
-  constructor(system: System) {
-    this.#system = system
-    const { tls } = system.config
-    this.#secureContext = tls && createSecureContext({ cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' })
+  /** @param notice what goes wrong with the listener, for operators */
+  constructor(notice: (message: string) => void) {
+    this.#notice = notice
     this.#server = createServer((socket) => this.#accept(socket))
   }
 
   /** Gives the address it listens on. Rejects with the system's error where the address is taken. */
-  listen(): Promise<Address> {
-    const { host, port } = this.#system.config.listen
+  listen({ host, port }: Address): Promise<Address> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port }, () => {
         this.#server.off('error', reject)
         // A process without free descriptors cannot accept: that ends no session, and no process.
-        this.#server.on('error', (error) =>
-          this.#system.shared.notice(`error: system ${this.#system.config.name}: ${error.message}`),
-        )
+        this.#server.on('error', (error) => this.#notice(error.message))
         const address = this.#server.address()
         if (address === null || typeof address === 'string') reject(new Error('not a TCP listener'))
         else resolve({ host, port: address.port })
@@ -55,17 +60,25 @@ export class Listener {
     for (const socket of this.#logins) socket.destroy()
   }
 
+  /** Lets connections in, for this system from now on; those that are logging in to another one are closed. */
+  use(system: System, secureContext: SecureContext | undefined): void {
+    if (system !== this.#system) for (const socket of this.#logins) socket.destroy()
+    this.#system = system
+    this.#secureContext = secureContext
+  }
+
   #accept(socket: Socket): void {
-    if (this.#logins.size >= LOGINS_MAX) {
+    const system = this.#system
+    if (system === undefined || this.#logins.size >= LOGINS_MAX) {
       socket.destroy()
       return
     }
     this.#logins.add(socket)
-    const { config } = this.#system
+    const { config } = system
     new Connection(
       socket,
       {
-        system: this.#system,
+        system,
         secureContext: this.#secureContext,
         connectionId: nextConnectionId(),
         // Both ends on this machine: the address that the client came to is what the kernel says, not the name.

@@ -1,4 +1,7 @@
-/** A session between its two sockets: the loop from bytes to verdicts to bytes. */
+/**
+ * A session between its two sockets: the loop from bytes to verdicts to bytes. Long because what happens in one turn of it
+ * is read in one place.
+ */
 import type { Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { EndCause, Session, Statement } from '../../protocols/session.ts'
@@ -7,7 +10,9 @@ import type { RunToken } from '../grants/token.ts'
 import { countRelayed } from '../heap.ts'
 import { denied } from '../policy/decide.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
+import type { RunEntry } from '../runs/ledger.ts'
 import type { LiveSession } from '../runs/live.ts'
+import { sayGoodbye } from './goodbye.ts'
 import { Running } from './running.ts'
 import { EXPIRED, SessionLimits } from './session-limits.ts'
 import { SessionRecord } from './session-record.ts'
@@ -17,11 +22,11 @@ import { writeAll } from './write-all.ts'
 /** Bytes of our own answers that may wait for a client. Far above those to any pipeline: some clients read only behind it. */
 const WAITING_BYTES_MAX = 16 << 20
 
+/** Characters of a hop's target that its record keeps. */
+const HOP_TARGET_CHARACTERS_MAX = 256
+
 /** After this long over statements that wait in one session, the other sessions get their turn. */
 const TURN_MS = 20
-
-/** How long a peer may take to read our last words. */
-const GOODBYE_MS = 2_000
 
 export type RelayParts = {
   readonly system: System
@@ -32,19 +37,22 @@ export type RelayParts = {
   readonly grant: Grant
   readonly clientAddress: string
   readonly cancelKey: string | undefined
-  readonly cancel: () => void
+  /** Cancels what runs on the backend; resolves when that can hit nothing that is sent afterwards. Never rejects. */
+  readonly cancel: () => Promise<void>
 }
 
 export class Relay implements LiveSession {
-  readonly run: string
+  readonly token: RunToken
   readonly system: string
+  readonly entry: RunEntry
+  readonly client: string
+  readonly startedAtMs: number
   readonly cancelKey: string | undefined
-  readonly cancel: () => void
+  readonly #cancelUpstream: () => Promise<void>
   readonly #system: System
   readonly #session: Session
   readonly #client: Socket
   readonly #upstream: Socket
-  readonly #token: RunToken
   readonly #record: SessionRecord
   readonly #running = new Running()
   readonly #limits: SessionLimits
@@ -57,21 +65,27 @@ export class Relay implements LiveSession {
   #refreshing = false
   /** True while statements wait for the next turn of this session. */
   #deferred = false
+  /** Set while the session is to end at its next idle moment. */
+  #drainCause: EndCause | undefined
+  /** How many conversations that cancel are under way. */
+  #cancels = 0
   #over = false
 
   constructor(parts: RelayParts) {
     const { system, token, grant } = parts
     const knowledge = system.backend?.knowledge.current
     if (knowledge === undefined) throw new Error('a session needs a known backend')
-    this.run = token.run
+    this.token = token
+    this.entry = system.shared.runs.ledger.entryOf(token, system.shared.now())
+    this.client = parts.clientAddress
+    this.startedAtMs = system.shared.now()
     this.system = system.config.name
     this.cancelKey = parts.cancelKey
-    this.cancel = parts.cancel
+    this.#cancelUpstream = parts.cancel
     this.#system = system
     this.#session = parts.session
     this.#client = parts.client
     this.#upstream = parts.upstream
-    this.#token = token
     this.#grant = grant
     this.#judge = system.judge(grant, knowledge)
     this.#record = new SessionRecord(parts, this.#judge)
@@ -145,6 +159,18 @@ export class Relay implements LiveSession {
     this.#pump()
   }
 
+  /** Cancels what runs on the backend. */
+  cancel(): void {
+    this.#cancels += 1
+    const over = (): void => {
+      this.#cancels -= 1
+      if (this.#cancels > 0 || this.#over) return
+      this.#session.cancelsOver?.()
+      this.#pump()
+    }
+    this.#cancelUpstream().then(over, over)
+  }
+
   /** Judges what has arrived, records it, and only then writes. */
   #pump(): void {
     if (this.#over) return
@@ -178,6 +204,8 @@ export class Relay implements LiveSession {
     metrics.relayed('to_client', toClient)
     countRelayed(toBackend + toClient)
     if (this.#session.finished) this.#close()
+    else if (this.#drainCause !== undefined && this.#session.idle && !this.#deferred && !this.#refreshing)
+      this.end(this.#drainCause)
     else this.#balance()
   }
 
@@ -230,7 +258,7 @@ export class Relay implements LiveSession {
   #judgementOf(statement: Statement, nowMs: number): Judgement | undefined {
     const { shared, backend, config } = this.#system
     const { analysis, id } = statement
-    if (nowMs >= this.#token.expiresAtMs) {
+    if (nowMs >= this.token.expiresAtMs) {
       return this.#judge.judgementOf(denied('token_expired', undefined), analysis)
     }
     if (this.#refreshing) return undefined
@@ -247,7 +275,7 @@ export class Relay implements LiveSession {
     const { statementsPerMinute } = this.#grant.limits
     // A statement that is prepared counts when it is executed.
     const counts = statementsPerMinute !== undefined && !statement.prepares
-    if (counts && !shared.runs.countStatement(this.run, this.#grant.name, statementsPerMinute, nowMs)) {
+    if (counts && !shared.runs.countStatement(this.entry.key, this.#grant.name, statementsPerMinute, nowMs)) {
       const why = `the grant allows ${statementsPerMinute} statements a minute on ${config.name}`
       return this.#judge.judgementOf(denied('limit', why), analysis)
     }
@@ -262,9 +290,11 @@ export class Relay implements LiveSession {
     if (denial === undefined || verdict.allowed || word === 'would_deny') {
       this.#running.left(statement.id, performance.now())
       if (statement.analysis.action === 'ddl') this.#changing.add(statement.id)
+      this.entry.allowed += 1
       this.#session.relay()
       return
     }
+    this.entry.denied += 1
     metrics.denied(verdict.reason)
     this.#session.reject(denial)
     if (verdict.reason === 'token_expired') {
@@ -277,7 +307,9 @@ export class Relay implements LiveSession {
   #hop(kind: Parameters<System['metrics']['hop']>[0], target: string | undefined): void {
     const { shared, metrics } = this.#system
     metrics.hop(kind)
-    this.#record.hop(kind, target)
+    const to = target?.slice(0, HOP_TARGET_CHARACTERS_MAX)
+    this.entry.hopped(to)
+    this.#record.hop(kind, to)
     const then = shared.config.onHop[kind]
     if (then === 'reject') return
     const cause: EndCause = { kind: 'hop', message: 'this run tried to leave its system' }
@@ -286,7 +318,7 @@ export class Relay implements LiveSession {
       return
     }
     this.#record.event('quarantine', { kind })
-    shared.runs.quarantine(this.run, cause)
+    shared.runs.quarantine(this.token, { kind, nowMs: shared.now() }, cause)
   }
 
   #recordCompletions(): void {
@@ -329,7 +361,7 @@ export class Relay implements LiveSession {
     const known = error instanceof ProtocolError
     if (!known)
       shared.notice(
-        `bug in session of run ${this.run}: ${error instanceof Error ? error.stack : String(error)}`,
+        `bug in session of run ${this.token.run}: ${error instanceof Error ? error.stack : String(error)}`,
       )
     const message = known ? error.message : 'internal error'
     this.#record.event('protocol.error', { message, side: known ? error.side : undefined })
@@ -337,6 +369,12 @@ export class Relay implements LiveSession {
     // Statements of this read that were judged before the break are recorded only if the log takes them now.
     if (!shared.audit.flush(shared.now())) this.#session.takeForServer()
     this.end({ kind: 'protocol_error', message })
+  }
+
+  /** Ends the session at its next idle moment, which may be now. */
+  drain(cause: EndCause): void {
+    this.#drainCause = cause
+    this.#pump()
   }
 
   /** Ends the session from our side, in the database's own words. */
@@ -370,15 +408,8 @@ export class Relay implements LiveSession {
     this.#system.metrics.session(-1)
     this.#limits.clear()
     for (const socket of [this.#client, this.#upstream]) {
-      socket.removeAllListeners('data')
-      socket.removeAllListeners('drain')
-      socket.removeAllListeners('close')
-      socket.removeAllListeners('error')
-      socket.on('error', () => undefined)
-      // What was written still leaves; a peer that does not read it is not waited for.
-      socket.end()
-      socket.resume()
-      setTimeout(() => socket.destroy(), GOODBYE_MS).unref()
+      for (const event of ['data', 'drain', 'close', 'error']) socket.removeAllListeners(event)
+      sayGoodbye(socket)
     }
   }
 }

@@ -10,7 +10,7 @@ import type { SystemMetrics } from '../metrics.ts'
 import { Judge } from '../policy/judge.ts'
 import type { Runs } from '../runs/live.ts'
 
-/** What all systems of a gateway share. */
+/** What all systems of a gateway share. The configuration and its issuers change with a reload: read them at each use. */
 export type Shared = {
   readonly config: Config
   readonly issuers: ReadonlyMap<string, Issuer>
@@ -23,13 +23,13 @@ export type Shared = {
 }
 
 export class System {
-  readonly config: SystemConfig
   readonly protocol: Protocol<Analyser>
   /** `undefined` for a decoy. */
   readonly backend: Backend<Analyser> | undefined
   readonly metrics: SystemMetrics
   readonly shared: Shared
-  readonly #judges = new WeakMap<Grant, Judge>()
+  #config: SystemConfig
+  #judges = new WeakMap<Grant, Judge>()
 
   constructor(
     config: SystemConfig,
@@ -40,18 +40,29 @@ export class System {
       readonly shared: Shared
     },
   ) {
-    this.config = config
+    this.#config = config
     this.protocol = parts.protocol
     this.backend = parts.backend
     this.metrics = parts.metrics
     this.shared = parts.shared
   }
 
+  /** As it is now: a reload changes it. */
+  get config(): SystemConfig {
+    return this.#config
+  }
+
+  /** What was compiled under the old ceiling and decoys is forgotten; sessions are given their grants anew by the caller. */
+  reconfigure(config: SystemConfig): void {
+    this.#config = config
+    this.#judges = new WeakMap()
+  }
+
   /** The grant bound to what is known of the backend now. */
   judge(grant: Grant, knowledge: Analyser): Judge {
     const known = this.#judges.get(grant)
     if (known !== undefined && known.naming === knowledge.naming) return known
-    const judge = new Judge(grant, this.config, knowledge.naming)
+    const judge = new Judge(grant, this.#config, knowledge.naming)
     this.#judges.set(grant, judge)
     return judge
   }

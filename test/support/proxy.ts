@@ -25,7 +25,8 @@ export type TestProxy = {
   records(): AuditRecord[]
   /** The text of /metrics. */
   metrics(): Promise<string>
-  stop(): Promise<void>
+  /** @param atEnd gets every record of the file, the gateway's last among them, before it is removed */
+  stop(atEnd?: (records: AuditRecord[]) => void): Promise<void>
 }
 
 export type TokenOptions = { readonly system?: string; readonly ttlMs?: number; readonly nowMs?: number }
@@ -38,6 +39,8 @@ export async function startProxy(configuration: {
   readonly systems: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   readonly grants: Readonly<Record<string, { readonly system: string } & Readonly<Record<string, unknown>>>>
   readonly on_hop?: unknown
+  readonly webhook?: unknown
+  readonly export?: unknown
   /** Instead of the test's own issuer. */
   readonly issuers?: unknown
   readonly now?: () => number
@@ -72,11 +75,18 @@ export async function startProxy(configuration: {
     ...(now !== undefined && { now }),
   })
   const started = await gateway.start()
+  const { admin } = started
+  if (admin === undefined) throw new Error('the test proxy has an admin port')
   const key = JSON.parse(readFileSync(join(folder, 'keys', 'issuer.jwk'), 'utf8')) as JWK
+  const records = (): AuditRecord[] =>
+    readFileSync(config.auditFile, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as AuditRecord)
   return {
     folder,
     auditFile: config.auditFile,
-    admin: started.admin,
+    admin,
     address(system) {
       const address = started.systems.get(system)
       if (address === undefined) throw new RangeError(`no system ${system}`)
@@ -96,17 +106,14 @@ export async function startProxy(configuration: {
         },
         key,
       ),
-    records: () =>
-      readFileSync(config.auditFile, 'utf8')
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => JSON.parse(line) as AuditRecord),
+    records,
     metrics: async () => {
-      const response = await fetch(`http://127.0.0.1:${started.admin.port}/metrics`)
+      const response = await fetch(`http://127.0.0.1:${admin.port}/metrics`)
       return response.text()
     },
-    stop: async () => {
+    stop: async (atEnd) => {
       await gateway.stop()
+      atEnd?.(records())
       rmSync(folder, { recursive: true, force: true })
     },
   }

@@ -1,32 +1,81 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { RunToken } from '../../../src/grants/token.ts'
+import { RunLedger } from '../../../src/runs/ledger.ts'
 import { type LiveSession, Runs } from '../../../src/runs/live.ts'
+import { runKey } from '../../../src/runs/run-key.ts'
+import { RunState } from '../../../src/runs/state.ts'
 import { StatementRates } from '../../../src/runs/statement-rates.ts'
 
-const session = (run: string, system: string): LiveSession => ({
-  run,
-  system,
-  cancelKey: undefined,
-  end: () => undefined,
-  cancel: () => undefined,
-})
+const folder = mkdtempSync(join(tmpdir(), 'bulkhead-runs-'))
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const EXPIRES_MS = 1_000_000
+let files = 0
+
+function newRuns(): Runs {
+  files += 1
+  return new Runs(new RunState(join(folder, `${files}.json`), () => 0), new RunLedger())
+}
+
+function token(run: string, issuer = 'i', more: Partial<RunToken> = {}): RunToken {
+  return {
+    issuer,
+    agent: 'agent',
+    run,
+    system: 's',
+    grant: 'g',
+    jti: `${issuer}-${run}`,
+    expiresAtMs: EXPIRES_MS,
+    ancestors: [],
+    narrowed: [],
+    ...more,
+  }
+}
+
+/** A session that keeps what ended it. */
+function session(runs: Runs, of: RunToken, system = 's'): LiveSession & { ended: string[] } {
+  const ended: string[] = []
+  const live = {
+    token: of,
+    system,
+    entry: runs.ledger.entryOf(of, 0),
+    client: '127.0.0.1:1',
+    startedAtMs: 0,
+    cancelKey: undefined,
+    ended,
+    end: ({ kind }: { kind: string }) => {
+      ended.push(kind)
+      runs.remove(live)
+    },
+    drain: () => undefined,
+    regrant: () => undefined,
+    cancel: () => undefined,
+  }
+  return live
+}
+
+const R = runKey('i', 'r')
 
 test('a limit on statements outlives the sessions of the run', () => {
-  const runs = new Runs()
+  const runs = newRuns()
   for (let connection = 0; connection < 3; connection += 1) {
-    const live = session('r', 's')
+    const live = session(runs, token('r'))
     runs.add(live)
-    assert.equal(runs.countStatement('r', 'g', 1, 1_000), connection === 0)
+    assert.equal(runs.countStatement(R, 'g', 1, 1_000), connection === 0)
     runs.remove(live)
   }
 })
 
 test('statements under one grant do not count under another', () => {
-  const runs = new Runs()
-  assert.equal(runs.countStatement('r', 'wide', 2, 0), true)
-  assert.equal(runs.countStatement('r', 'wide', 2, 0), true)
-  assert.equal(runs.countStatement('r', 'narrow', 1, 0), true)
-  assert.equal(runs.countStatement('r', 'narrow', 1, 0), false)
+  const runs = newRuns()
+  assert.equal(runs.countStatement(R, 'wide', 2, 0), true)
+  assert.equal(runs.countStatement(R, 'wide', 2, 0), true)
+  assert.equal(runs.countStatement(R, 'narrow', 1, 0), true)
+  assert.equal(runs.countStatement(R, 'narrow', 1, 0), false)
 })
 
 test('no 60 s hold more statements than the limit, and one that was refused does not count', () => {
@@ -48,12 +97,52 @@ test('keys that are silent are forgotten', () => {
 })
 
 test('a session that is about to begin counts once, however often its place is given back', () => {
-  const runs = new Runs()
-  const release = runs.reserve('r', 's')
-  assert.equal(runs.openSessions('r', 's'), 1)
-  assert.equal(runs.openSessions('r', 'other'), 0)
-  runs.reserve('r', 's')
+  const runs = newRuns()
+  const release = runs.reserve(R, 's')
+  assert.equal(runs.openSessions(R, 's'), 1)
+  assert.equal(runs.openSessions(R, 'other'), 0)
+  runs.reserve(R, 's')
   release()
   release()
-  assert.equal(runs.openSessions('r', 's'), 1)
+  assert.equal(runs.openSessions(R, 's'), 1)
+})
+
+test('a quarantine ends the sessions of the run on every system, and no run of the same name from another issuer', () => {
+  const runs = newRuns()
+  const here = session(runs, token('r'))
+  const there = session(runs, token('r', 'i', { system: 't' }), 't')
+  const child = session(runs, token('r.1', 'i', { ancestors: [{ run: 'r', jti: 'i-r' }] }))
+  const namesake = session(runs, token('r', 'other'))
+  for (const live of [here, there, child, namesake]) runs.add(live)
+  runs.quarantine(child.token, { kind: 'decoy', nowMs: 1 }, { kind: 'hop', message: 'hopped' })
+  assert.deepEqual([here.ended, there.ended, child.ended, namesake.ended], [['hop'], ['hop'], ['hop'], []])
+  assert.equal(runs.state.refusalOf(token('r'))?.cause, 'quarantined')
+  assert.equal(runs.state.refusalOf(token('r', 'other')), undefined)
+})
+
+test('a narrowed token may not take the name of another run to have that one quarantined', () => {
+  const runs = newRuns()
+  const victim = session(runs, token('victim'))
+  runs.add(victim)
+  const impostor = token('victim', 'i', { ancestors: [{ run: 'r', jti: 'i-r' }] })
+  runs.quarantine(impostor, { kind: 'decoy', nowMs: 1 }, { kind: 'hop', message: 'hopped' })
+  assert.deepEqual(victim.ended, [])
+  assert.equal(runs.state.refusalOf(victim.token), undefined)
+})
+
+test('the ledger counts sessions and says which systems a run had and which it only tried', async () => {
+  const runs = newRuns()
+  const live = session(runs, token('r'))
+  runs.add(live)
+  live.entry.hopped('s')
+  live.entry.hopped('elsewhere')
+  const empty = runs.empty()
+  runs.remove(live)
+  runs.remove(live)
+  await empty
+  const [entry] = runs.ledger.ofRun('r')
+  assert.equal(entry?.open, 0)
+  assert.equal(entry?.sessions, 1)
+  assert.deepEqual(entry?.systemsTouched, ['s'])
+  assert.deepEqual(entry?.systemsTried, ['elsewhere'])
 })

@@ -1,0 +1,137 @@
+/** What operators do to runs while they live: revoke, release, register a secret. Each is recorded before it is done. */
+import type { AuditLog } from '../audit/log.ts'
+import type { Config } from '../config/config.ts'
+import type { Runs } from './live.ts'
+import { BUILT_IN_ISSUER, newSecret } from './secrets.ts'
+import type { RegisteredSecret, Revocation, Target } from './state-file.ts'
+
+/** A token is accepted a little after its end (`tokens.clock_skew`), and clocks may be set. */
+const FORGET_AFTER_MS = 3_600_000
+
+export type Order = {
+  readonly target: Target
+  readonly why: string
+  /** Who asks, as they say. */
+  readonly by: string
+}
+
+export type ControlParts = {
+  readonly runs: Runs
+  readonly audit: AuditLog
+  /** The configuration as it is now. */
+  readonly config: () => Config
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+export type SecretOrder = {
+  readonly grant: string
+  readonly run: string
+  readonly agent: string
+  readonly ttlMs: number
+  readonly by: string
+}
+
+/** Why a secret was not made; for the operator. */
+export type SecretRefused = { readonly made: false; readonly problem: string }
+export type SecretMade = {
+  readonly made: true
+  readonly secret: string
+  readonly registered: RegisteredSecret
+  readonly saved: boolean
+}
+
+export class RunControl {
+  readonly #parts: ControlParts
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Refuses the tokens that are meant from now on and ends their sessions.
+   * @param forMs how long; without it as long as the tokens live, where that is known, else until it is released
+   */
+  revoke(
+    order: Order,
+    forMs?: number,
+  ): { readonly revocation: Revocation; readonly sessions: number; readonly saved: boolean } {
+    const { runs } = this.#parts
+    const nowMs = this.#parts.now()
+    const revocation: Revocation = { cause: 'revoked', ...this.#precise(order, forMs), at: nowMs }
+    this.#record('revoked', order, { until: timeText(revocation.until) })
+    const saved = runs.state.revoke(revocation)
+    return { revocation, sessions: runs.endRefused(), saved }
+  }
+
+  /** Takes back revocations and quarantines; those given are no more. */
+  release(order: Order): { readonly released: readonly Revocation[]; readonly saved: boolean } {
+    const { state } = this.#parts.runs
+    this.#record('released', order, {})
+    const released = state.release(order.target)
+    return { released, saved: state.saved }
+  }
+
+  /** Makes a secret for a run under a grant of the configuration. */
+  registerSecret({ grant: name, by, ...order }: SecretOrder): SecretMade | SecretRefused {
+    const { runs } = this.#parts
+    const grant = this.#parts.config().grants.get(name)
+    if (grant === undefined) return { made: false, problem: `there is no grant \`${name}\`` }
+    const refusal = runs.state.refusalOf({
+      issuer: BUILT_IN_ISSUER,
+      ...order,
+      grant: name,
+      jti: '',
+      ancestors: [],
+    })
+    if (refusal !== undefined) {
+      return { made: false, problem: `the run or its grant is ${refusal.cause}: release it first` }
+    }
+    const { secret, registered } = newSecret(
+      { ...order, grant: name, system: grant.system },
+      this.#parts.now(),
+    )
+    const outcome = runs.state.register(registered)
+    if (outcome === 'full') return { made: false, problem: 'there are too many secrets: let some expire' }
+    const { system, run, agent, jti } = registered
+    this.#parts.audit.appendEvent('secret.registered', undefined, {
+      system,
+      run,
+      agent,
+      grant: name,
+      jti,
+      by,
+      until: timeText(registered.expires),
+    })
+    this.#parts.audit.flush(this.#parts.now())
+    return { made: true, secret, registered, saved: outcome === 'saved' }
+  }
+
+  /** The target as exactly as it is known, and until when it matters. */
+  #precise(
+    { target, why, by }: Order,
+    forMs: number | undefined,
+  ): Pick<Revocation, 'target' | 'why' | 'by' | 'until'> {
+    if (forMs !== undefined) return { target, why, by, until: this.#parts.now() + forMs }
+    if (target.kind !== 'token') return { target, why, by, until: undefined }
+    const token = this.#parts.runs.ledger.tokenOf(target.jti, target.issuer)
+    if (token === undefined) return { target, why, by, until: undefined }
+    return {
+      target: { ...target, issuer: token.issuer },
+      why,
+      by,
+      until: token.expiresAtMs + this.#parts.config().clockSkewMs + FORGET_AFTER_MS,
+    }
+  }
+
+  #record(event: 'revoked' | 'released', { target, why, by }: Order, more: Record<string, unknown>): void {
+    const { kind, ...named } = target
+    this.#parts.audit.appendEvent(event, undefined, { target: kind, ...named, why, by, ...more })
+    // What takes rights away is done even where it cannot be recorded.
+    this.#parts.audit.flush(this.#parts.now())
+  }
+}
+
+function timeText(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString()
+}
