@@ -3,6 +3,7 @@ import type { HopKind } from '../../protocols/analysis.ts'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
 import type { ExportSettings } from '../export/exporter.ts'
+import type { WrittenMapping } from '../grants/claim-mapping.ts'
 import type { Grant, Limits, MetadataLevel } from '../grants/grant.ts'
 import type { AuditSettings } from './audit.ts'
 
@@ -37,9 +38,13 @@ export type IssuerConfig = {
   /** Exactly one of the two: a public key as JWK text, or the address of a key set. */
   readonly keys:
     | { readonly kind: 'jwk'; readonly text: string }
-    | { readonly kind: 'jwks'; readonly url: URL }
+    | { readonly kind: 'jwks'; readonly url: URL; readonly ca?: string }
   /** Whether its tokens name a grant of the configuration or carry one. */
   readonly grants: 'by-name' | 'inline'
+  /** The system of each audience; absent: an audience is the name of a system. */
+  readonly audience?: Readonly<Record<string, string>>
+  /** How its claims are read; absent: they are Bulkhead's own. */
+  readonly mapping?: WrittenMapping
 }
 
 export type OnHop = 'reject' | 'end_session' | 'quarantine'

@@ -14,8 +14,9 @@ import { type Config, ConfigError, type ConfigProblem, type OnHop, type Reporter
 import { checkCrossReferences } from './cross-references.ts'
 import { readExports } from './exports.ts'
 import { fillIn } from './interpolation.ts'
+import { readIssuer } from './issuers.ts'
 import { configuration, type WrittenConfiguration } from './schema.ts'
-import { readAdmin, readIssuer, readSystem, stateFileBeside } from './sections.ts'
+import { readAdmin, readSystem, stateFileBeside } from './sections.ts'
 
 /** What `check-config` shows and `serve` uses. */
 export type LoadedConfig = { readonly config: Config; readonly written: WrittenConfiguration }
@@ -124,7 +125,7 @@ function build(
         },
       ]),
     ),
-    issuers: written.issuers.flatMap((issuer, index) => readIssuer(index, issuer, folder, report) ?? []),
+    issuers: written.issuers.flatMap((_, index) => readIssuer(index, written, folder, report) ?? []),
     onHop: onHopOf(written.on_hop),
     clockSkewMs: written.tokens.clock_skew,
     auditFile: resolve(folder, written.audit.file),

@@ -68,11 +68,28 @@ const grant = z.strictObject({
   observe: z.boolean().default(false),
 })
 
+const claimValue = z.union([z.string().min(1).max(512), z.int(), z.boolean()])
+
+const binding = z.strictObject({
+  when: z.record(z.string().min(1).max(256), z.union([claimValue, z.array(claimValue).min(1).max(1_000)])),
+  grant: name,
+})
+
 const issuer = z.strictObject({
   issuer: z.string().min(1).max(256),
   key: z.string().optional(),
   jwks: z.string().optional(),
+  ca: z.string().optional(),
   grants: z.enum(['by-name', 'inline']).default('by-name'),
+  audience: z.record(z.string().min(1).max(256), name).optional(),
+  claims: z
+    .strictObject({
+      parts: z.record(z.string().min(1).max(256), z.string().min(1).max(512)).default({}),
+      agent: z.string().min(1).max(512).default('sub'),
+      run: z.string().min(1).max(512),
+    })
+    .optional(),
+  bind: z.array(binding).min(1).max(1_000).optional(),
 })
 
 const onHop = z.enum(['reject', 'end_session', 'quarantine'])

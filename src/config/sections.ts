@@ -1,15 +1,14 @@
-/** A written system and a written issuer to their checked forms. */
+/** Written systems, and where the proxy itself is reached, to their checked forms. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { BackendTarget } from '../backends/backend.ts'
 import { readLimits } from '../grants/limits.ts'
-import type { AdminConfig, IssuerConfig, Reporter, SystemConfig } from './config.ts'
+import type { AdminConfig, Reporter, SystemConfig } from './config.ts'
 import type { WrittenConfiguration } from './schema.ts'
 
 type WrittenSystem = WrittenConfiguration['systems'][string]
 type WrittenBackend = NonNullable<WrittenSystem['backend']>
-type WrittenIssuer = WrittenConfiguration['issuers'][number]
 
 /** URL schemes, default port and default user of each protocol. */
 const BACKENDS: Record<
@@ -123,34 +122,6 @@ function readBackend(
   }
 }
 
-export function readIssuer(
-  index: number,
-  written: WrittenIssuer,
-  folder: string,
-  report: Reporter,
-): IssuerConfig | undefined {
-  const path = ['issuers', index]
-  if ((written.key === undefined) === (written.jwks === undefined)) {
-    report(path, 'an issuer has either `key` or `jwks`', { mend: 'write exactly one of the two' })
-    return undefined
-  }
-  if (written.key !== undefined) {
-    const text = readFile(written.key, folder, [...path, 'key'], report)
-    return { issuer: written.issuer, keys: { kind: 'jwk', text }, grants: written.grants }
-  }
-  const url = URL.canParse(written.jwks ?? '') ? new URL(written.jwks ?? '') : undefined
-  if (
-    url === undefined ||
-    (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname)))
-  ) {
-    report([...path, 'jwks'], 'not an https address', {
-      mend: 'write the `https://…` address of the key set',
-    })
-    return undefined
-  }
-  return { issuer: written.issuer, keys: { kind: 'jwks', url }, grants: written.grants }
-}
-
 /** Without a listener and without a socket it listens where it always did. */
 const ADMIN_LISTEN = { host: '127.0.0.1', port: 9464 }
 
@@ -169,7 +140,12 @@ export function stateFileBeside(auditFile: string): string {
   return `${auditFile.replace(/\.jsonl?$/, '')}.state.json`
 }
 
-function readPem(file: string, folder: string, path: readonly (string | number)[], report: Reporter): string {
+export function readPem(
+  file: string,
+  folder: string,
+  path: readonly (string | number)[],
+  report: Reporter,
+): string {
   const text = readFile(file, folder, path, report)
   if (text !== '' && !text.includes('-----BEGIN ')) {
     report(path, `\`${file}\` is not a PEM file`, { mend: 'give a file that begins with `-----BEGIN …`' })

@@ -1,6 +1,8 @@
 /** The public keys of issuers, and the algorithms they may sign with. */
-import { type CryptoKey, createRemoteJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey } from 'jose'
+import { type CryptoKey, createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey } from 'jose'
 import type { IssuerConfig } from '../config/config.ts'
+import { type ClaimMapping, compileMapping } from './claim-mapping.ts'
+import { RemoteKeySet, readKeySet } from './key-set.ts'
 
 /**
  * EdDSA with Ed25519 (RFC 8037, RFC 9864), ECDSA P-256, RSA PKCS#1 with SHA-256 (RFC 7518). No symmetric algorithm: the proxy
@@ -34,19 +36,51 @@ export type Issuer = {
   readonly issuer: string
   readonly grants: 'by-name' | 'inline'
   readonly key: JWTVerifyGetKey
+  /** The system of each audience; `undefined`: an audience is the name of a system. */
+  readonly audience: ReadonlyMap<string, string> | undefined
+  /** How its claims are read; `undefined`: they are Bulkhead's own. */
+  readonly mapping: ClaimMapping | undefined
 }
 
-/** @throws KeyError */
-export async function readIssuers(configs: readonly IssuerConfig[]): Promise<ReadonlyMap<string, Issuer>> {
+/**
+ * @param now milliseconds since the epoch
+ * @throws KeyError
+ */
+export async function readIssuers(
+  configs: readonly IssuerConfig[],
+  now: () => number = Date.now,
+): Promise<ReadonlyMap<string, Issuer>> {
   const issuers = new Map<string, Issuer>()
-  for (const { issuer, keys, grants } of configs) {
+  for (const { issuer, keys, grants, audience, mapping } of configs) {
+    const key =
+      keys.kind === 'jwk' ? await localKeys(issuer, keys.text) : new RemoteKeySet({ ...keys, now }).key
     issuers.set(issuer, {
       issuer,
       grants,
-      key: keys.kind === 'jwk' ? await localKey(issuer, keys.text) : createRemoteJWKSet(keys.url),
+      key,
+      audience: audience && new Map(Object.entries(audience)),
+      mapping: mapping && compileMapping(mapping),
     })
   }
   return issuers
+}
+
+/** A file holds one key, or a set of them. */
+async function localKeys(issuer: string, text: string): Promise<JWTVerifyGetKey> {
+  if (!isSet(text)) return localKey(issuer, text)
+  try {
+    return createLocalJWKSet({ keys: [...readKeySet(text)] })
+  } catch (error) {
+    throw new KeyError(issuer, (error as Error).message)
+  }
+}
+
+function isSet(text: string): boolean {
+  try {
+    return Object.hasOwn(Object(JSON.parse(text)) as object, 'keys')
+  } catch {
+    return false
+  }
 }
 
 async function localKey(issuer: string, text: string): Promise<JWTVerifyGetKey> {

@@ -1,6 +1,8 @@
 /** Run tokens: what they claim, how they are verified and how the built-in issuer signs them. */
+import { createHash } from 'node:crypto'
 import { decodeJwt, errors, importJWK, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { z } from 'zod'
+import { bindingOf, type ClaimMapping, mappedClaims } from './claim-mapping.ts'
 import { type Limits, lowerMetadata, METADATA_LEVELS, type MetadataLevel } from './grant.ts'
 import { ALGORITHMS, type Issuer } from './keys.ts'
 import { limits, readLimits } from './limits.ts'
@@ -38,6 +40,15 @@ const claims = z.looseObject({
   nbf: z.number().optional(),
   jti: z.string().min(1).max(256),
 })
+
+/** What every token has, also one whose other claims are mapped. */
+const outsideClaims = z.looseObject({
+  aud: claims.shape.aud,
+  exp: z.number(),
+  jti: z.string().min(1).max(256).optional(),
+})
+
+const AGENT_CHARACTERS_MAX = 256
 
 /** A grant that a token carries. */
 type InlineGrant = {
@@ -85,6 +96,7 @@ export const TOKEN_FAULTS = [
   'unknown_issuer',
   'bad_signature',
   'bad_claims',
+  'not_bound',
   'bad_chain',
   'not_yet_valid',
   'expired',
@@ -131,11 +143,12 @@ type TokenTimes = { readonly nowMs: number; readonly clockSkewMs: number }
 /** @throws what jose throws */
 async function verifyOf(issuer: Issuer, parts: TokenParts, times: TokenTimes): Promise<TokenVerdict> {
   const { payload, early } = await signedPayload(issuer, parts.jwt, times)
-  const root = readClaims(payload)
-  if (root === undefined) return refused('bad_claims')
+  const { root, fault } = rootOf(issuer, payload, parts.jwt)
+  if (root === undefined) return refused(fault)
   const narrowings = await verifyChain(parts, payload['cnf'])
   const token = narrowings?.reduce<RunToken | undefined>(narrowedBy, root)
   if (token === undefined) return refused('bad_chain')
+  if (fault !== undefined) return refused(fault, token)
   if (early) return refused('not_yet_valid', token)
   if (times.nowMs - times.clockSkewMs >= token.expiresAtMs) return refused('expired', token)
   if (typeof token.grant !== 'string' && issuer.grants !== 'inline')
@@ -155,7 +168,7 @@ async function signedPayload(
       issuer: issuer.issuer,
       clockTolerance: clockSkewMs / 1_000,
       currentDate: new Date(nowMs),
-      requiredClaims: ['exp', 'aud', 'sub', 'run', 'grant', 'jti'],
+      requiredClaims: ['exp', 'aud'],
     })
     return { payload, early: false }
   } catch (error) {
@@ -202,21 +215,79 @@ function claimedIssuer(text: string): string | undefined {
   }
 }
 
-function readClaims(payload: JWTPayload): RunToken | undefined {
+/** What a token says as its issuer signed it; `fault` with it where that is of no use here. */
+type Root =
+  | { readonly root: RunToken; readonly fault: 'wrong_system' | 'not_bound' | undefined }
+  | { readonly root: undefined; readonly fault: 'bad_claims' }
+
+const UNREADABLE: Root = { root: undefined, fault: 'bad_claims' }
+
+function rootOf(issuer: Issuer, payload: JWTPayload, jwt: string): Root {
+  return issuer.mapping === undefined
+    ? ownRoot(issuer, payload)
+    : mappedRoot(issuer, issuer.mapping, payload, jwt)
+}
+
+function ownRoot(issuer: Issuer, payload: JWTPayload): Root {
   const parsed = claims.safeParse(payload)
-  if (!parsed.success) return undefined
-  const { iss, sub, run, aud, grant, exp, jti } = parsed.data
-  return {
-    issuer: iss,
+  if (!parsed.success) return UNREADABLE
+  const { sub, run, aud, grant, exp, jti } = parsed.data
+  const system = systemOf(issuer, aud)
+  const root = {
+    issuer: issuer.issuer,
     agent: sub,
     run,
-    system: typeof aud === 'string' ? aud : aud[0],
+    system: system ?? foreign(aud),
     grant: typeof grant === 'string' ? grant : { ...grant, limits: readLimits(grant.limits) },
     jti,
     expiresAtMs: exp * 1_000,
     ancestors: [],
     narrowed: [],
   }
+  return { root, fault: system === undefined ? 'wrong_system' : undefined }
+}
+
+function mappedRoot(issuer: Issuer, mapping: ClaimMapping, payload: JWTPayload, jwt: string): Root {
+  const parsed = outsideClaims.safeParse(payload)
+  const mapped = mappedClaims(mapping, payload)
+  if (!parsed.success || mapped === undefined) return UNREADABLE
+  if (!RUN_ID.test(mapped.run) || mapped.agent.length > AGENT_CHARACTERS_MAX) return UNREADABLE
+  const { aud, exp, jti } = parsed.data
+  const system = systemOf(issuer, aud)
+  const binding = bindingOf(mapping, payload, system)
+  const bound = typeof binding === 'object'
+  const root = {
+    issuer: issuer.issuer,
+    ...mapped,
+    system: system ?? foreign(aud),
+    grant: bound ? binding.grant : '',
+    jti: jti ?? derivedId(jwt),
+    expiresAtMs: exp * 1_000,
+    ancestors: [],
+    narrowed: [],
+  }
+  // Anybody may be able to get a token of such an issuer: only one that is bound to something here can leave its system.
+  if (binding === undefined) return { root, fault: 'not_bound' }
+  return { root, fault: bound && system !== undefined ? undefined : 'wrong_system' }
+}
+
+type Audience = z.output<typeof claims>['aud']
+
+function systemOf({ audience }: Issuer, aud: Audience): string | undefined {
+  const [name] = [aud].flat()
+  return audience === undefined ? name : audience.get(name ?? '')
+}
+
+/** An audience that is not ours is no name of a system of ours, whatever it reads like: those have no blanks. */
+function foreign(aud: Audience): string {
+  return `audience ${[aud].flat().join()}`
+}
+
+/** The id of a token that has none: of what was signed, because some signatures can be written in another way. */
+function derivedId(jwt: string): string {
+  return createHash('sha256')
+    .update(jwt.slice(0, jwt.lastIndexOf('.')))
+    .digest('base64url')
 }
 
 function faultOf(error: unknown): TokenFault {
