@@ -46,12 +46,26 @@ export type ContractSystem = {
   /** Cannot be read by anyone. */
   readonly nonsense: string
   readonly hop: { readonly statement: string; readonly kind: string }
+  /** What shows a limit: the error codes are the database's own. */
+  readonly bounded: {
+    readonly allow: readonly string[]
+    /** Brings back 1,000 rows of one number each. */
+    readonly many: string
+    readonly tooMany: string
+    /** Runs for an hour if nobody cancels it. */
+    readonly slow: string
+    readonly tooSlow: string
+  }
+  /** What `denied` touches, as a decoy is written. */
+  readonly decoy: string
   /** What a login that is refused is told. */
   readonly authenticationError: string
   /** Runs until it is cancelled or some seconds have passed. */
   connect(address: Address, run: string, token: string): Promise<Agent>
   /** Ends every connection that the proxy has open to the backend, as an operator there would. */
   killConnections(): Promise<void>
+  /** True while the slow statement of `bounded` runs there for anybody. */
+  isRunning(): Promise<boolean>
   /** True while the denied write has had no effect, seen directly on the server. */
   untouched(): Promise<boolean>
   stop(): Promise<void>
@@ -61,9 +75,9 @@ const outcomeOf = async (work: () => Promise<unknown>): Promise<Outcome> => {
   try {
     return { value: await work() }
   } catch (error) {
-    const { code, message } = error as Error & { code?: string }
+    const { code, errno, message } = error as Error & { code?: string; errno?: number }
     // ioredis has no code: the first word of a Redis error is one.
-    return { error: code ?? message.split(' ')[0] ?? '', message }
+    return { error: code ?? errno?.toString() ?? message.split(' ')[0] ?? '', message }
   }
 }
 
@@ -72,6 +86,7 @@ export async function postgresSystem(): Promise<ContractSystem> {
   const direct = new pg.Client(connection(server))
   await direct.connect()
   await direct.query('create table open (id int); insert into open values (1); create table closed (id int)')
+  await direct.query('insert into closed values (7)')
   return {
     protocol: 'postgres',
     server,
@@ -84,6 +99,14 @@ export async function postgresSystem(): Promise<ContractSystem> {
     deniedWrite: 'insert into open values (2)',
     nonsense: 'selec id from open',
     hop: { statement: 'set role postgres', kind: 'identity_switch' },
+    bounded: {
+      allow: [],
+      many: 'select g from generate_series(1, 1000) g',
+      tooMany: '53400',
+      slow: 'select count(*) from generate_series(1, 100000000000) g',
+      tooSlow: '57014',
+    },
+    decoy: 'closed',
     authenticationError: '28P01',
     async connect({ host, port }, run, token) {
       const client = new pg.Client({
@@ -108,6 +131,12 @@ export async function postgresSystem(): Promise<ContractSystem> {
         close: () => client.end().catch(() => undefined),
       }
     },
+    isRunning: async () => {
+      const { rows } = await direct.query(
+        "select from pg_stat_activity where datname = current_database() and state = 'active' and query like '%100000000000%' and pid <> pg_backend_pid()",
+      )
+      return rows.length > 0
+    },
     untouched: async () => (await direct.query('select count(*)::int as n from open')).rows[0].n === 1,
     async killConnections() {
       await direct.query(
@@ -127,6 +156,8 @@ export async function mysqlSystem(): Promise<ContractSystem> {
   await direct.query('create table open (id int)')
   await direct.query('insert into open values (1)')
   await direct.query('create table closed (id int)')
+  await direct.query('insert into closed values (7)')
+  await direct.query('create table numbers as select seq as n from seq_1_to_1000')
   return {
     protocol: 'mysql',
     server,
@@ -139,6 +170,15 @@ export async function mysqlSystem(): Promise<ContractSystem> {
     deniedWrite: 'insert into open values (2)',
     nonsense: 'selec id from open',
     hop: { statement: 'select * from mysql.user', kind: 'wrong_database' },
+    bounded: {
+      allow: ['select on numbers'],
+      many: 'select n from numbers',
+      tooMany: 'ER_USER_LIMIT_REACHED',
+      slow: 'select count(*) from numbers a, numbers b, numbers c, numbers d',
+      // ER_STATEMENT_TIMEOUT, which is MariaDB's own: mysql2 has no word for it.
+      tooSlow: '1969',
+    },
+    decoy: 'closed',
     authenticationError: 'ER_ACCESS_DENIED_ERROR',
     async connect({ host, port }, run, token) {
       const client: Connection = await createConnection({
@@ -164,6 +204,12 @@ export async function mysqlSystem(): Promise<ContractSystem> {
         close: () => client.end().catch(() => undefined),
       }
     },
+    isRunning: async () => {
+      const [rows] = await direct.query(
+        "select id from information_schema.processlist where db = database() and info like '%numbers d%' and id <> connection_id()",
+      )
+      return (rows as unknown[]).length > 0
+    },
     untouched: async () => {
       const [rows] = await direct.query('select count(*) as n from open')
       return (rows as { n: number }[])[0]?.n === 1
@@ -186,6 +232,7 @@ export async function redisSystem(): Promise<ContractSystem> {
   const direct = new Redis({ host: server.host, port: server.port, password: server.password ?? '' })
   await direct.set('open:1', 'one')
   await direct.set('closed:1', 'secret')
+  await direct.rpush('numbers', ...Array.from({ length: 1_000 }, (_, index) => index))
   const words = (statement: string): [string, ...string[]] => statement.split(' ') as [string, ...string[]]
   return {
     protocol: 'redis',
@@ -199,6 +246,14 @@ export async function redisSystem(): Promise<ContractSystem> {
     deniedWrite: 'set open:1 two',
     nonsense: 'frobnicate open:1',
     hop: { statement: 'select 3', kind: 'wrong_database' },
+    bounded: {
+      allow: ['+lrange +blpop ~numbers ~never'],
+      many: 'lrange numbers 0 -1',
+      tooMany: 'ERR',
+      slow: 'blpop never 3600',
+      tooSlow: 'ERR',
+    },
+    decoy: '~closed:*',
     authenticationError: 'WRONGPASS',
     async connect({ host, port }, run, token) {
       const client = new Redis({
@@ -227,6 +282,7 @@ export async function redisSystem(): Promise<ContractSystem> {
         close: async () => client.disconnect(),
       }
     },
+    isRunning: async () => String(await direct.client('LIST')).includes('cmd=blpop'),
     untouched: async () => (await direct.get('open:1')) === 'one',
     async killConnections() {
       await direct.call('client', 'kill', 'type', 'normal', 'skipme', 'yes')
