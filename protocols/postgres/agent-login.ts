@@ -336,7 +336,8 @@ export class PostgresAgentLogin implements AgentLogin {
     if (body === undefined) return false
     const reader = fields(body)
     const mechanism = reader.untilNul().toString('latin1')
-    if (reader.remaining < 4 || reader.int32BE() !== reader.remaining) this.#violation('malformed SCRAM message')
+    if (reader.remaining < 4 || reader.int32BE() !== reader.remaining)
+      this.#violation('malformed SCRAM message')
     const clientFirst = reader.rest().toString()
     const challenge = this.#scrammed((scram) => scram.challenge(mechanism, clientFirst))
     this.#outbox.push(frame(SERVER.authentication, int32(AUTH.saslContinue), challenge))

@@ -5,6 +5,7 @@ import type { Grammar } from './analysis/grammar.ts'
 import { read } from './analysis/read.ts'
 import type { PostgresCatalog } from './catalog.ts'
 import { PostgresNaming } from './naming.ts'
+import { redact } from './redact.ts'
 
 /**
  * What a statement does to names that outlive it. SQL `PREPARE` and protocol Parse share one namespace, SQL
@@ -70,6 +71,10 @@ export class PostgresAnalyser implements Analyser {
   /** Never throws; what it cannot follow is an outcome. */
   analyse(text: string): Analysis {
     return this.read(Buffer.from(text)).analysis
+  }
+
+  redact(text: string): string {
+    return redact(text)
   }
 
   /** A Map gives its keys in the order of insertion; dropping a part at once keeps the cost a constant. */
