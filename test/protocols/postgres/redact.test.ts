@@ -46,13 +46,16 @@ for (const text of [
   test(`a text that cannot be read whole tells nothing: ${JSON.stringify(text)}`, () =>
     assert.equal(redact(text), '?'))
 
-/** A value that occurs nowhere else. */
+/**
+ * A value that occurs nowhere else. A comma follows those with backslashes: a string in the next line would be a part of
+ * them, with other ends.
+ */
 const secret = fc.stringMatching(/^[a-z]{8}$/).map((word) => `zq${word}`)
 const literal = fc.oneof(
   secret.map((word) => [word, `'${word}'`] as const),
   secret.map((word) => [word, `'it''s ${word} \\'`] as const),
-  secret.map((word) => [word, `E'a\\'${word}\\\\'`] as const),
-  secret.map((word) => [word, `e'' -- x\n\n '\\'${word}'`] as const),
+  secret.map((word) => [word, `E'a\\'${word}\\\\' ,`] as const),
+  secret.map((word) => [word, `e'' -- x\n\n '\\'${word}' ,`] as const),
   secret.map((word) => [word, `U&'\\0041${word}' UESCAPE '!'`] as const),
   secret.map((word) => [word, `$$${word} ' $a$$`.replace('$a', '$b')] as const),
   secret.map((word) => [word, `$x$ $$ ${word} $x$`] as const),
@@ -116,10 +119,8 @@ test('no literal and no comment of a generated statement is in its shape, names 
         const shape = redact(text)
         for (const [[hidden]] of parts)
           if (hidden !== '') assert.equal(shape.includes(hidden), false, `${hidden} of ${text} in ${shape}`)
-        // A string that follows an `E''` in the next line is a part of it, and its backslashes may swallow what comes.
-        const isPlain = !parts.some(([[, written]]) => /^e/i.test(written))
         for (const [[hidden, written]] of parts)
-          if (hidden === '' && shape !== '?' && isPlain) assert.ok(shape.includes(written))
+          if (hidden === '' && shape !== '?') assert.ok(shape.includes(written))
         assert.equal(redact(shape), shape)
       },
     ),
