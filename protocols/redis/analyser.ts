@@ -62,6 +62,15 @@ export class RedisAnalyser implements Analyser {
     return named.subs.size === 0 ? named.row : subcommand(named, args)
   }
 
+  /** True where a command of these arguments and one more is judged alike whatever that one is. */
+  ignoresNext(args: Args): boolean {
+    const command = this.commandOf(args)
+    if (command === undefined) return false
+    // Behind the value of SET stand its options, where there are any.
+    if (command.parser === 'set') return args.count === 2
+    return command.dataFrom !== undefined && args.count >= command.dataFrom
+  }
+
   /**
    * Never throws. The analysis keeps no reference to the bytes of `args`.
    * @param command what `commandOf(args)` gives, where the caller has asked already

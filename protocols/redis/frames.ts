@@ -17,8 +17,10 @@ export type RequestLimits = {
   readonly argsMax: number
   /** Bytes of one argument. */
   readonly argBytesMax: number
-  /** Bytes of one command with its frame. It is held until it is whole, because its keys may stand anywhere. */
+  /** Bytes of one command with its frame, where it is held until it is whole, because its keys may stand anywhere. */
   readonly commandBytesMax: number
+  /** Bytes of a last argument that need not be whole to be judged. */
+  readonly streamedBytesMax: number
   /** Beginning of the sentences about the first two, as the server words them. */
   readonly who: 'unauthenticated' | 'invalid'
 }
@@ -28,14 +30,19 @@ export const LIMITS_BEFORE_LOGIN: RequestLimits = {
   argsMax: 10,
   argBytesMax: 16_384,
   commandBytesMax: 65_536,
+  streamedBytesMax: 0,
   who: 'unauthenticated',
 }
 
-/** A million arguments, 64 MiB: below the server's, because a command is held in memory until it is whole. */
+/**
+ * A million arguments, 64 MiB: below the server's, because a command is held in memory until it is whole. What is not held
+ * may be as big as the server takes it (`proto-max-bulk-len`, 512 MiB unless it is configured otherwise).
+ */
 export const LIMITS: RequestLimits = {
   argsMax: 1_048_576,
   argBytesMax: 64 * 1024 * 1024,
   commandBytesMax: 64 * 1024 * 1024,
+  streamedBytesMax: 512 * 1024 * 1024,
   who: 'invalid',
 }
 
@@ -45,8 +52,11 @@ const INLINE_BYTES_MAX = 4096
 /** `*1048576\r\n`, `$67108864\r\n`: a header line is never longer. */
 const HEADER_BYTES_MAX = 16
 
-/** Below this an argument is not worth an allocation of its own size. */
-const EXPECT_BYTES_MIN = 65_536
+/** Below this an argument is not worth an allocation of its own size, nor is it passed on in pieces. */
+const BIG_BYTES_MIN = 65_536
+
+/** A big argument is judged once this much of it has come: more of it no record shows. */
+const BEGINNING_BYTES = 1024
 
 const CR = 0x0d
 const LF = 0x0a
@@ -69,14 +79,25 @@ export class RequestScanner {
   size = 0
   /** True where it came as a line, and so cannot be relayed as it is. */
   inline = false
+  /**
+   * Bytes of the last argument with its line end that are still to come behind `size`: it was big, and did not matter. The
+   * caller takes them as they come; 0: the command is whole.
+   */
+  streamed = 0
+  readonly #mayStream: ((args: Args) => boolean) | undefined
   /** Arguments still to come; -1 before the header of a command. */
   #argsLeft = -1
   /** Offset from the inbox's start of the next byte to read. */
   #at = 0
 
-  constructor(inbox: Inbox, limits: RequestLimits) {
+  /**
+   * @param mayStream whether a command of these arguments and one more can be judged without that one; never, where there
+   *   is no such function
+   */
+  constructor(inbox: Inbox, limits: RequestLimits, mayStream?: (args: Args) => boolean) {
     this.#inbox = inbox
     this.#limits = limits
+    this.#mayStream = mayStream
   }
 
   /** Takes other limits for what comes next. */
@@ -85,8 +106,8 @@ export class RequestScanner {
   }
 
   /**
-   * Finds the next command; false: more bytes are needed. The caller takes `size` bytes from the inbox before it
-   * asks again. @throws ProtocolError in the server's words
+   * Finds the next command; false: more bytes are needed. The caller takes `size` bytes, and what is `streamed`, from the
+   * inbox before it asks again. @throws ProtocolError in the server's words
    */
   next(): boolean {
     if (this.#argsLeft === -1 && !this.#begin()) return false
@@ -113,6 +134,7 @@ export class RequestScanner {
     for (;;) {
       this.args.clear()
       this.inline = false
+      this.streamed = 0
       this.#at = 0
       if (inbox.length === 0) return false
       const first = inbox.buffer[inbox.start]
@@ -144,12 +166,20 @@ export class RequestScanner {
       this.#at = from
       return false
     }
-    if (size < 0 || size > this.#limits.argBytesMax) fail(`${this.#limits.who} bulk length`)
     const start = this.#at
     const end = start + size
-    if (end + 2 > this.#limits.commandBytesMax) fail(`${this.#limits.who} bulk length`)
+    const isTooBig = size > this.#limits.argBytesMax || end + 2 > this.#limits.commandBytesMax
+    if ((isTooBig || inbox.length < end + 2) && this.#streams(start, size)) {
+      this.#at = from
+      if (inbox.length < start + BEGINNING_BYTES) return false
+      this.args.add(start, end)
+      this.streamed = size + 2
+      this.#at = start
+      return true
+    }
+    if (isTooBig) fail(`${this.#limits.who} bulk length`)
     if (inbox.length < end + 2) {
-      if (size >= EXPECT_BYTES_MIN) inbox.expect(end + 2)
+      if (size >= BIG_BYTES_MIN) inbox.expect(end + 2)
       this.#at = from
       return false
     }
@@ -158,6 +188,14 @@ export class RequestScanner {
     this.args.add(start, end)
     this.#at = end + 2
     return true
+  }
+
+  /** True where the argument of `size` bytes at `start` is to be passed on as it comes. */
+  #streams(start: number, size: number): boolean {
+    if (size < BIG_BYTES_MIN || size > this.#limits.streamedBytesMax) return false
+    if (this.#argsLeft !== 1 || start > this.#limits.commandBytesMax) return false
+    this.#point()
+    return this.#mayStream?.(this.args) ?? false
   }
 
   /**

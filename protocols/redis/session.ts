@@ -28,6 +28,7 @@ import type { Reply, SubscriptionVerb } from './in-flight.ts'
 import { ReplyRelay } from './reply-relay.ts'
 import { Span } from './span.ts'
 import { statementText } from './statements.ts'
+import { StreamedValue } from './streamed-value.ts'
 
 /** What the login hands over. */
 export type SessionStart = {
@@ -97,8 +98,9 @@ export class RedisSession implements Session {
   readonly #start: SessionStart
   readonly #entry: ClientEntry
   readonly #clientInbox = new Inbox()
-  readonly #requests = new RequestScanner(this.#clientInbox, LIMITS)
+  readonly #requests = new RequestScanner(this.#clientInbox, LIMITS, (args) => this.#mayStream(args))
   readonly #serverOutbox = new Outbox()
+  readonly #value = new StreamedValue(this.#clientInbox, this.#serverOutbox)
   /** Commands let through, side by side in one buffer, not yet in the outbox. */
   readonly #relayed = new Span()
   readonly #replies: ReplyRelay
@@ -129,7 +131,9 @@ export class RedisSession implements Session {
   }
 
   next(): Statement | undefined {
-    if (this.#quitting || this.#ended || this.#cancelling || this.#replies.over) return undefined
+    if (this.#quitting || this.#ended || this.#replies.over) return undefined
+    if (this.#value.isUnderWay && !this.#value.move()) return undefined
+    if (this.#cancelling) return undefined
     const knowledge = this.#start.knowledge.current
     if (this.#statement !== undefined) {
       if (knowledge !== this.#statementKnowledge) {
@@ -148,6 +152,13 @@ export class RedisSession implements Session {
       analysis: this.#analyse(knowledge, args),
     }
     return this.#statement
+  }
+
+  /** Whether a command may be judged, and its beginning relayed, before its last argument has come. */
+  #mayStream(args: Args): boolean {
+    const knowledge = this.#start.knowledge.current
+    const command = knowledge?.commandOf(args)
+    return command !== undefined && !FLOWS.has(command.name) && knowledge?.ignoresNext(args) === true
   }
 
   /** What the command touches, and how it would be carried out here and now. */
@@ -219,7 +230,7 @@ export class RedisSession implements Session {
         this.#replies.answer(statement.id, answer(this.#command, args, this.#entry, this.#facts()))
         break
     }
-    this.#requestDone()
+    this.#requestDone(false)
   }
 
   #oweReply(statementId: number, to: Reply['to']): void {
@@ -258,7 +269,7 @@ export class RedisSession implements Session {
     } else {
       this.#replies.answer(undefined, bytes)
     }
-    this.#requestDone()
+    this.#requestDone(true)
   }
 
   #take(): Statement {
@@ -269,8 +280,10 @@ export class RedisSession implements Session {
   }
 
   /** Drops the bytes of the command; those let through are kept by the span. */
-  #requestDone(): void {
+  #requestDone(isRefused: boolean): void {
     this.#clientInbox.skip(this.#requests.size)
+    this.#value.begin(this.#requests.streamed, isRefused)
+    if (this.#value.isUnderWay) this.#flushRelayed()
     if (this.#quitting) this.#clientInbox.skip(this.#clientInbox.length)
   }
 
@@ -341,7 +354,7 @@ export class RedisSession implements Session {
   }
 
   get idle(): boolean {
-    return this.#replies.owed === 0 && !this.#inMulti
+    return this.#replies.owed === 0 && !this.#inMulti && !this.#value.isUnderWay
   }
 
   get finished(): boolean {

@@ -83,6 +83,8 @@ export type CommandRow = {
   readonly otherCategories: readonly string[]
   /** Touches keys that it does not name. */
   readonly allKeys: boolean
+  /** Arguments from this one on are data: nothing of them is read to judge it. `undefined`: every one may matter. */
+  readonly dataFrom: number | undefined
   readonly action: StatementAction
   readonly decision: Decision
 }
@@ -162,17 +164,32 @@ function actionOf(categories: ReadonlySet<string>): StatementAction {
   return categories.has('connection') ? 'session' : 'command'
 }
 
+/** Behind the last key and channel, where all of them have fixed places and no options decide. */
+function dataFrom(decision: Decision, extra: Extra, keys: readonly KeySpec[]): number | undefined {
+  const isPlain = decision.is === 'grantable' || decision.is === 'named' || decision.is === 'free'
+  if (!isPlain || extra.parser !== undefined) return undefined
+  if (extra.channels === 'all' || extra.channels === 'patterns') return undefined
+  // Argument 1 may be a subcommand, even of a command that has a meaning without one.
+  let from = 2
+  for (const spec of keys) {
+    if (spec.at === 'numkeys' || spec.last < 0) return undefined
+    from = Math.max(from, spec.first + spec.last + 1)
+  }
+  return from
+}
+
 /** Makes a row of a line; throws on a mistake in the table. */
 export function row(line: Line): CommandRow {
   const [name, arity, keys, categories, given = {}] = line
   const extra: Extra = 'is' in given ? { decision: given } : given
   const set = new Set(categories === '' ? [] : categories.split(' '))
   const decision = extra.decision ?? GRANTABLE
+  const specs = keys === '' ? [] : keys.split('; ').map(keySpec)
   return {
     name,
     arity,
     otherArities: extra.otherArities ?? [],
-    keys: keys === '' ? [] : keys.split('; ').map(keySpec),
+    keys: specs,
     parser: extra.parser,
     serverKeys: extra.serverKeys ?? [],
     channels: extra.channels ?? 'none',
@@ -180,6 +197,7 @@ export function row(line: Line): CommandRow {
     grantCategories: decision.is === 'named' ? new Set() : new Set([...set, 'all']),
     otherCategories: extra.otherCategories ?? [],
     allKeys: extra.allKeys ?? false,
+    dataFrom: dataFrom(decision, extra, specs),
     action: actionOf(set),
     decision,
   }
