@@ -113,13 +113,11 @@ export class Exports {
   }
 
   #start(): void {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const thread = new Worker(new URL(`./thread.${extension}`, import.meta.url), {
+    const thread = new Worker(threadModule(), {
       workerData: this.#options.settings,
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB },
-      // A program that is told to end by a signal is not kept by its exporters: `close` waits for them.
-      stdin: false,
     })
+    // A program that ends is not kept by its exporters: `close` waits for them.
     thread.unref()
     thread.on('message', (message: FromThread) => this.#heard(thread, message))
     thread.on('error', (error) => this.#failed(thread, error.message))
@@ -169,6 +167,17 @@ export class Exports {
     clearTimeout(timer)
     this.#thread = undefined
   }
+}
+
+/**
+ * Compiled it is loaded as it is. From the sources, as tests run, tsx is asked for in the thread again: what it did for this
+ * one does not reach there.
+ */
+function threadModule(): URL {
+  if (!import.meta.url.endsWith('.ts')) return new URL('./thread.js', import.meta.url)
+  const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'))
+  const module = JSON.stringify(new URL('./thread.ts', import.meta.url).href)
+  return new URL(`data:text/javascript,import { register } from ${tsx}; register(); await import(${module})`)
 }
 
 function emptyBatch(bytes: number): Batch {
