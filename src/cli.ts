@@ -2,10 +2,16 @@
 /** The command line; the only file that ends the process. */
 import './heap.ts'
 import { Command, CommanderError } from 'commander'
+import type { QueryOptions } from './commands/audit/query.ts'
+import type { RecheckOptions } from './commands/audit/recheck.ts'
+import type { TailOptions } from './commands/audit/tail.ts'
+import type { VerifyCommandOptions } from './commands/audit/verify.ts'
 import type { CheckOptions } from './commands/check.ts'
 import { CommandError, EXIT } from './commands/exit.ts'
 import type { IssueOptions } from './commands/issue.ts'
 import type { NarrowOptions } from './commands/narrow.ts'
+import type { ReleaseOptions, RevokeOptions } from './commands/revoke.ts'
+import type { RunsOptions, ShowOptions } from './commands/runs.ts'
 import { ConfigError } from './config/config.ts'
 import { KeyError } from './grants/keys.ts'
 import { version } from './version.ts'
@@ -60,6 +66,10 @@ function program(): Command {
     .option('--ttl <duration>', 'how long the token is good', '15m')
     .option('--format <format>', 'one of url, token, env, json', 'url')
     .option('--key <file>', 'the private key', './keys/issuer.jwk')
+    .option(
+      '--secret',
+      'a short password instead of a token, made by the running proxy (exit 3: none answers)',
+    )
     .option('--no-narrow', 'a shorter token, which its holder cannot narrow')
     .option('--json', 'the same as --format json')
     .action(async (options: IssueOptions) => {
@@ -100,6 +110,73 @@ function program(): Command {
       await check(statement, options)
     })
 
+  const ofTarget = (sub: Command): Command =>
+    withConfig(sub)
+      .option('--run <id>', 'a run, with every run that was narrowed from it')
+      .option('--token <jti>', 'one token: its `jti`, or the token itself')
+      .option('--grant <name>', 'every token that names the grant')
+      .option('--issuer <name>', 'only runs or tokens of this issuer (default: of any)')
+      .option('--json', 'print JSON')
+
+  ofTarget(
+    command(
+      'revoke',
+      'end the sessions of a run, a token or a grant now, and refuse its tokens; exit 3: no proxy answers',
+    ),
+  )
+    .requiredOption('--why <reason>', 'for the record')
+    .option('--for <duration>', 'how long (default: until it is released, or its token has expired)')
+    .action(async (options: RevokeOptions) => {
+      const { revoke } = await import('./commands/revoke.ts')
+      await revoke(options)
+    })
+
+  ofTarget(
+    command('release', 'take revocations and quarantines back; exit 1: there were none, 3: no proxy answers'),
+  )
+    .option('--why <reason>', 'for the record')
+    .action(async (options: ReleaseOptions) => {
+      const { release } = await import('./commands/revoke.ts')
+      await release(options)
+    })
+
+  const runs = withConfig(
+    command('runs', 'list the runs that the proxy has seen, live and recent; exit 3: no proxy answers'),
+  )
+    .option('--live', 'only those with an open session')
+    .option('--json', 'print JSON')
+    .action(async (options: RunsOptions) => {
+      const { runs } = await import('./commands/runs.ts')
+      await runs(options)
+    })
+  withConfig(
+    runs
+      .command('show')
+      .description('print what a run did, over all systems, from the audit log; exit 1: it knows no such run')
+      .argument('<run>', 'the run')
+      .option('--last <number>', 'how much of the end to show', '500')
+      .option('--json', 'print the records, a line each')
+      .exitOverride()
+      .helpOption('-h, --help', 'show this help'),
+  ).action(async (run: string, _options: unknown, sub: Command) => {
+    const { showRun } = await import('./commands/runs.ts')
+    await showRun(run, sub.optsWithGlobals<ShowOptions>())
+  })
+
+  withConfig(
+    command(
+      'reload',
+      'have the running proxy read its configuration anew; exit 2: it was refused, 3: no proxy answers',
+    ),
+  )
+    .option('--json', 'print JSON')
+    .action(async (options: { config: string; json?: true }) => {
+      const { reload } = await import('./commands/reload.ts')
+      await reload(options)
+    })
+
+  auditCommands(command('audit', 'ask the audit log, follow it, and check that it is whole'))
+
   command('demo', 'start three real databases and show scripted agents meet their grants')
     .option('--once', 'end after the script; the exit code tells whether it went as expected', false)
     .action(async (options: { once: boolean }) => {
@@ -108,6 +185,65 @@ function program(): Command {
     })
 
   return root
+}
+
+function auditCommands(audit: Command): void {
+  const command = (name: string, description: string): Command =>
+    audit
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .helpOption('-h, --help', 'show this help')
+      .option('-c, --config <file>', 'the configuration', CONFIG_DEFAULT)
+  const several = (value: string, values: readonly string[] | undefined): readonly string[] => [
+    ...(values ?? []),
+    value,
+  ]
+  const withFilter = (sub: Command): Command =>
+    sub
+      .option('--run <id>', 'of this run')
+      .option('--agent <name>', 'of this agent')
+      .option('--system <name>', 'on this system')
+      .option('--session <id>', 'of this session')
+      .option('--event <event>', 'such as statement, result, hop, auth.failure, session.start')
+      .option('--kind <kind>', 'hops of this kind')
+      .option('--verdict <verdict>', 'allow, deny or would_deny')
+      .option('--reason <reason>', 'denials for this reason')
+      .option('--table <name>', 'that touch this table (`orders`, `public.orders`) or key')
+      .option('--since <when>', 'at or after a date (`2026-11-23T16:35:00Z`) or a time ago (`15m`)')
+      .option('--until <when>', 'before a date or a time ago')
+      .option('--json', 'print the records as they stand in the log', false)
+
+  command('verify', 'find any record that was changed, removed, added or moved: exit 0 whole, 1 not')
+    .argument('[files...]', 'files of the log, in any order (default: all files of the configured log)')
+    .option('--key <file>', 'a public key of checkpoints; may be given more than once', several)
+    .option('--expect-head <seq:hash>', 'a head that was kept elsewhere, and must be there')
+    .option('--json', 'print JSON', false)
+    .action(async (files: readonly string[], options: VerifyCommandOptions) => {
+      const { auditVerify } = await import('./commands/audit/verify.ts')
+      await auditVerify(files, options)
+    })
+  command('recheck', 'decide every recorded statement again: exit 0 all the same, 1 a difference')
+    .argument('[files...]', 'files of the log, in order (default: all files of the configured log)')
+    .option('--json', 'print JSON', false)
+    .action(async (files: readonly string[], options: RecheckOptions) => {
+      const { auditRecheck } = await import('./commands/audit/recheck.ts')
+      await auditRecheck(files, options)
+    })
+  withFilter(command('query', 'print the records that match, the oldest first'))
+    .argument('[files...]', 'files of the log, in order (default: all files of the configured log)')
+    .option('--limit <count>', 'only the newest so many')
+    .action(async (files: readonly string[], options: QueryOptions) => {
+      const { auditQuery } = await import('./commands/audit/query.ts')
+      await auditQuery(files, options)
+    })
+  withFilter(command('tail', 'print the newest records that match'))
+    .option('-f, --follow', 'and those that come, until it is ended')
+    .option('-n, --lines <count>', 'how many', '20')
+    .action(async (options: TailOptions) => {
+      const { auditTail } = await import('./commands/audit/tail.ts')
+      await auditTail(options)
+    })
 }
 
 function report(error: unknown): number {
@@ -119,7 +255,7 @@ function report(error: unknown): number {
   }
   if (error instanceof CommandError || error instanceof KeyError) {
     process.stderr.write(`bulkhead: ${error.message}\n`)
-    return EXIT.usage
+    return error instanceof CommandError ? error.exit : EXIT.usage
   }
   process.stderr.write(
     `bulkhead: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

@@ -42,12 +42,7 @@ export async function* readBlocks(
   let held = 0
   let offset = from
   for (;;) {
-    if (held === buffer.length) {
-      if (held >= LINE_BYTES_MAX) throw new LineTooLong(offset)
-      const larger = Buffer.allocUnsafe(held * 2)
-      buffer.copy(larger, 0, 0, held)
-      buffer = larger
-    }
+    if (held === buffer.length) buffer = twice(buffer, held, offset)
     const { bytesRead } = await handle.read(buffer, held, buffer.length - held, offset + held)
     if (bytesRead === 0) {
       if (held > 0) onRest?.(held, offset)
@@ -63,4 +58,48 @@ export async function* readBlocks(
     held -= end
     offset += end
   }
+}
+
+/**
+ * The same lines, from the end of the file to its start; within a block they stand in their order.
+ * @param to the byte to begin before; `undefined`: the end of the file
+ */
+export async function* readBlocksBackwards(handle: FileHandle, to?: number): AsyncGenerator<Block> {
+  let buffer = Buffer.allocUnsafe(BLOCK_BYTES)
+  let end = to ?? (await handle.stat()).size
+  // What stands behind the last line end is no line.
+  let isWhole = false
+  while (end > 0) {
+    const from = Math.max(0, end - buffer.length)
+    const length = await readWhole(handle, buffer, from, end - from)
+    const chunk = buffer.subarray(0, length)
+    const last = isWhole ? length - 1 : chunk.lastIndexOf(NEWLINE)
+    // The first line of the chunk may begin before it, but not at the start of the file.
+    const start = from === 0 ? 0 : chunk.subarray(0, Math.max(0, last)).indexOf(NEWLINE) + 1
+    if (last === -1 || (from > 0 && start === 0)) {
+      if (from === 0) return
+      buffer = twice(buffer, 0, from)
+      continue
+    }
+    isWhole = true
+    yield { bytes: chunk.subarray(start, last + 1), offset: from + start }
+    end = from + start
+  }
+}
+
+async function readWhole(handle: FileHandle, buffer: Buffer, from: number, length: number): Promise<number> {
+  let done = 0
+  while (done < length) {
+    const { bytesRead } = await handle.read(buffer, done, length - done, from + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
+}
+
+function twice(buffer: Buffer<ArrayBuffer>, held: number, offset: number): Buffer<ArrayBuffer> {
+  if (buffer.length >= LINE_BYTES_MAX) throw new LineTooLong(offset)
+  const larger = Buffer.allocUnsafe(buffer.length * 2)
+  buffer.copy(larger, 0, 0, held)
+  return larger
 }

@@ -15,6 +15,12 @@ export function rotatedFile(file: string, firstSeq: number): string {
   return join(dirname(file), `${stem}.${seq}${extension}`)
 }
 
+/** The number of a rotated file's first record. */
+export function seqOfRotated(path: string): number {
+  const { stem } = parts(path)
+  return Number(stem.slice(-SEQ_DIGITS))
+}
+
 /** The rotated files of a log that are still there, the oldest first. @throws the file system's error */
 export function rotatedFiles(file: string): readonly string[] {
   const { stem, extension } = parts(file)

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
 import { CheckpointVerifier } from '../../../src/audit/checkpoint.ts'
-import { auditFiles, rotatedFile } from '../../../src/audit/files.ts'
+import { auditFiles } from '../../../src/audit/files.ts'
 import { AuditLog } from '../../../src/audit/log.ts'
 import { type VerifyOptions, type VerifyReport, verifyFiles } from '../../../src/audit/verify.ts'
 
@@ -124,10 +124,6 @@ test('a missing file and a cut one are found by the file after them', async () =
   writeFileSync(second, whole.subarray(0, whole.length - 10))
   assert.match((await problems(file))[0] ?? '', /ends in the middle of a record/)
   write(second, whole.toString().split('\n').slice(0, -3))
-  assert.deepEqual(
-    await problems(file),
-    [`2 records are missing between 2 and 5`].slice(1).concat(await problems(file)),
-  )
   assert.match((await problems(file))[0] ?? '', /records are missing/)
 })
 
@@ -220,8 +216,4 @@ test('whatever single byte of a log is changed, it is found in its line or the n
     }),
     { numRuns: 300 },
   )
-})
-
-test('the names of files tell the order of a log', () => {
-  assert.equal(basename(rotatedFile('/x/audit.jsonl', 12)), 'audit.0000000000000012.jsonl')
 })

@@ -1,0 +1,75 @@
+/** Which files an audit command reads, and which keys it trusts. */
+import { readFileSync, statSync } from 'node:fs'
+import { CheckpointKeyError, CheckpointVerifier } from '../../audit/checkpoint.ts'
+import { auditFiles } from '../../audit/files.ts'
+import type { Config } from '../../config/config.ts'
+import { loadConfig } from '../../config/load.ts'
+import { CommandError } from '../exit.ts'
+
+export type LogOptions = { readonly config: string }
+
+/** Without secrets: whoever reads a log need not be able to run the proxy. @throws ConfigError */
+export function configOf(options: LogOptions): Config {
+  return loadConfig(options.config, { environment: process.env, secrets: 'optional' }).config
+}
+
+/** The files that were named, or all of the configured log. @throws ConfigError, CommandError */
+export function filesOf(named: readonly string[], options: LogOptions): readonly string[] {
+  if (named.length > 0) {
+    for (const file of named) sizeOf(file)
+    return named
+  }
+  const { auditFile } = configOf(options)
+  try {
+    const files = auditFiles(auditFile)
+    if (files.length > 0) return files
+  } catch (error) {
+    throw new CommandError(`cannot read the log ${auditFile}: ${(error as Error).message}`)
+  }
+  throw new CommandError(`there is no log ${auditFile} yet`)
+}
+
+/** Bytes of a file. @throws CommandError */
+export function sizeOf(file: string): number {
+  try {
+    return statSync(file).size
+  } catch (error) {
+    throw new CommandError(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'error'}`)
+  }
+}
+
+/**
+ * The keys that were named, or else those of the configured issuers that can sign checkpoints; `undefined`: there are none.
+ * @throws CommandError for a key that cannot be used
+ */
+export function verifierOf(
+  keys: readonly string[],
+  config: () => Config | undefined,
+): CheckpointVerifier | undefined {
+  if (keys.length > 0) return new CheckpointVerifier(keys.map(readKey))
+  const issuers = config()?.issuers ?? []
+  const texts = issuers.flatMap(({ keys: key }) =>
+    key.kind === 'jwk' && isSigningKey(key.text) ? [key.text] : [],
+  )
+  return texts.length === 0 ? undefined : new CheckpointVerifier(texts)
+}
+
+function readKey(file: string): string {
+  try {
+    const text = readFileSync(file, 'utf8')
+    new CheckpointVerifier([text])
+    return text
+  } catch (error) {
+    throw new CommandError(`--key ${file}: ${(error as Error).message}`)
+  }
+}
+
+function isSigningKey(text: string): boolean {
+  try {
+    new CheckpointVerifier([text])
+    return true
+  } catch (error) {
+    if (error instanceof CheckpointKeyError) return false
+    throw error
+  }
+}

@@ -1,0 +1,91 @@
+import pc from 'picocolors'
+import { type VerifyReport, verifyFiles } from '../../audit/verify.ts'
+import { CommandError, EXIT } from '../exit.ts'
+import { configOf, filesOf, type LogOptions, sizeOf, verifierOf } from './log-files.ts'
+import { bytesWords, Progress } from './progress.ts'
+
+export type VerifyCommandOptions = LogOptions & {
+  readonly key?: readonly string[]
+  readonly expectHead?: string
+  readonly json: boolean
+}
+
+/** Findings that are printed; `--json` gives up to a thousand. */
+const SHOWN_MAX = 20
+
+/** Follows the chain and checks the signatures; exit 0 for a log that is whole, 1 for one that is not. @throws CommandError */
+export async function auditVerify(named: readonly string[], options: VerifyCommandOptions): Promise<void> {
+  const files = filesOf(named, options)
+  // Files that were named, perhaps far from any configuration, are checked with keys that are named.
+  const verifier = verifierOf(options.key ?? [], () => (named.length > 0 ? undefined : configOf(options)))
+  const progress = new Progress(files.reduce((total, file) => total + sizeOf(file), 0))
+  const report = await verifyFiles(files, {
+    verifier,
+    expectedHead: headOf(options.expectHead),
+    onProgress: progress.show,
+  })
+  progress.end()
+  process.exitCode = report.findingCount === 0 ? EXIT.ok : EXIT.denied
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify({ whole: report.findingCount === 0, signaturesChecked: verifier !== undefined, ...report })}\n`
+      : `${words(report, verifier !== undefined).join('\n')}\n`,
+  )
+}
+
+/** `1234:ab…` or `ab…`. */
+function headOf(
+  text: string | undefined,
+): { readonly seq: number | undefined; readonly hash: string } | undefined {
+  if (text === undefined) return undefined
+  const [, seq, hash] = /^(?:(\d{1,16}):)?([0-9a-f]{64})$/.exec(text) ?? []
+  if (hash === undefined) {
+    throw new CommandError('--expect-head is `SEQ:HASH` or `HASH`, as `audit verify` prints the head')
+  }
+  return { seq: seq === undefined ? undefined : Number(seq), hash }
+}
+
+function words(report: VerifyReport, checksSignatures: boolean): string[] {
+  const { files, records, bytes, first, head, findings, findingCount } = report
+  const lines = findings
+    .slice(0, SHOWN_MAX)
+    .map(
+      ({ file, line, seq, problem }) =>
+        `${pc.red('✗')} ${file}:${line}${seq === undefined ? '' : ` (record ${seq})`}: ${problem}`,
+    )
+  if (findingCount > lines.length) lines.push(`  and ${findingCount - lines.length} more: see --json`)
+  const span = first === undefined || head === undefined ? '' : `, ${first.time} to ${head.time}`
+  lines.push(
+    `${findingCount === 0 ? pc.green('whole') : pc.red('NOT whole')}: ${records} records in ${files.length} file${files.length === 1 ? '' : 's'}, ${bytesWords(bytes)}${span}`,
+  )
+  if (head !== undefined) lines.push(`head: ${head.seq}:${head.hash}`)
+  lines.push(...signatures(report, checksSignatures))
+  if (report.unfinishedBytes > 0) {
+    lines.push(
+      `at the end stand ${report.unfinishedBytes} bytes of a record that is being written, or was torn`,
+    )
+  }
+  return lines
+}
+
+function signatures({ checkpoints, signedSeq, head }: VerifyReport, checked: boolean): string[] {
+  if (!checked) {
+    return [
+      checkpoints === 0
+        ? pc.yellow('no checkpoints: the chain shows changes, but not whether all of it was made anew')
+        : pc.yellow(`${checkpoints} checkpoints were not checked: name their public key with --key`),
+    ]
+  }
+  if (signedSeq === undefined || head === undefined) return []
+  const behind = head.seq - signedSeq - 1
+  return [
+    `signed up to record ${signedSeq}`,
+    ...(behind > 0
+      ? [
+          pc.yellow(
+            `${behind} records stand behind the last checkpoint: that none was cut off there, only --expect-head can tell`,
+          ),
+        ]
+      : []),
+  ]
+}

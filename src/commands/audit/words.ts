@@ -1,0 +1,95 @@
+/** A record as a person reads it: when, what, where, who, and then what there is to say; nothing that a terminal obeys. */
+import pc from 'picocolors'
+import { escaped } from '../../audit/escape.ts'
+import type { AuditRecord } from '../../audit/record.ts'
+import { bytesWords } from './progress.ts'
+
+/** Widths of the columns before the last one; longer contents push it. */
+const WORD_WIDTH = 10
+const SYSTEM_WIDTH = 10
+const RUN_WIDTH = 12
+
+/** The last column begins here: what belongs to the line above stands below it. */
+const INDENT = ' '.repeat('2026-11-23 17:05:01.123 '.length + WORD_WIDTH + SYSTEM_WIDTH + RUN_WIDTH + 3)
+
+/** Members that stand in columns or say nothing to a reader. */
+const KNOWN = new Set([
+  ...['time', 'seq', 'event', 'prev', 'hash', 'system', 'protocol', 'run', 'agent', 'grant', 'grant_sha256'],
+  ...['jti', 'session', 'client', 'judged_by', 'root_run', 'jws'],
+])
+
+/** One line, or two where a second helps; without the line's end. @param width characters of the terminal */
+export function recordWords(record: AuditRecord, width: number): string {
+  const [word, colour] = headWord(record)
+  const time = `${record.time.slice(0, 10)} ${record.time.slice(11, 23)}`
+  const start = `${pc.dim(time)} ${colour(word.padEnd(WORD_WIDTH))} ${(record.system ?? '').padEnd(SYSTEM_WIDTH)} ${(record.run ?? '').padEnd(RUN_WIDTH)} `
+  const room = Math.max(30, width - INDENT.length)
+  const [first, second] = detail(record)
+  const below = second === undefined ? '' : `\n${INDENT}${pc.dim(cut(second, room))}`
+  return `${start}${cut(first, room)}${below}`
+}
+
+function headWord(record: AuditRecord): readonly [string, (text: string) => string] {
+  const { event, verdict } = record
+  switch (event) {
+    case 'statement':
+      if (verdict === 'allow') return ['ALLOW', pc.green]
+      return verdict === 'would_deny' ? ['WOULD-DENY', pc.yellow] : ['DENY', pc.red]
+    case 'hop':
+      return ['HOP', (text) => pc.bold(pc.red(text))]
+    case 'result':
+      return ['result', record.error === undefined ? pc.dim : pc.yellow]
+    case 'auth.failure':
+    case 'quarantine':
+    case 'protocol.error':
+    case 'backend.error':
+      return [event, pc.red]
+    default:
+      return [event, pc.cyan]
+  }
+}
+
+/** What there is to say, and what stands below it. */
+function detail(record: AuditRecord): readonly [string, string?] {
+  switch (record.event) {
+    case 'statement': {
+      const text = record.statement === undefined ? accessWords(record.accesses) : visible(record.statement)
+      if (record.verdict === 'allow') return [text]
+      const missing = accessWords(record.missing)
+      return [text, [record.reason, record.why && visible(record.why), missing].filter(Boolean).join(': ')]
+    }
+    case 'result': {
+      const { rows = 0, bytes = 0, duration_us: us = 0, error } = record
+      const failed = error === undefined ? '' : `, error ${visible(error)}`
+      return [
+        `${rows} row${rows === 1 ? '' : 's'}, ${bytesWords(bytes)}, ${(us / 1_000).toFixed(1)} ms${failed}`,
+      ]
+    }
+    case 'hop':
+      return [`${record.kind ?? ''}${record.to === undefined ? '' : ` → ${visible(record.to)}`}`]
+    case 'session.start':
+      return [`${record.agent ?? ''} from ${record.client ?? ''} under ${visible(record.grant ?? '')}`]
+    default:
+      return [otherMembers(record)]
+  }
+}
+
+function accessWords(accesses: AuditRecord['accesses']): string {
+  return (accesses ?? []).map(({ action, resource }) => visible(`${action} ${resource}`)).join('; ')
+}
+
+function otherMembers(record: AuditRecord): string {
+  return Object.entries(record)
+    .filter(([name]) => !KNOWN.has(name))
+    .map(([name, value]) => `${name}=${visible(typeof value === 'string' ? value : JSON.stringify(value))}`)
+    .join(' ')
+}
+
+/** One line, with controls and what turns the direction of writing shown as escapes. */
+function visible(text: string): string {
+  return escaped(JSON.stringify(text).slice(1, -1)).replaceAll('\\"', '"')
+}
+
+function cut(text: string, room: number): string {
+  return text.length <= room ? text : `${text.slice(0, room - 1)}…`
+}
