@@ -37,16 +37,11 @@ export type LoginFault = TokenFault | (typeof LOGIN_FAULTS)[number]
 /** Decisions take microseconds; a statement seen for the first time, up to milliseconds. */
 const DECISION_BUCKETS_SECONDS = [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 1]
 
-/** The bounds of a grant, by the words of the configuration. */
-export const LIMITS = [
-  'rows',
-  'bytes',
-  'statement_timeout',
-  'statements_per_minute',
-  'session',
-  'idle',
-  'connections',
-] as const
+/**
+ * What a limit of a grant stops: a reply by its rows or bytes, a statement by its time or because there were too many in a
+ * minute, a session by its age or idleness, a login by the sessions that are open.
+ */
+export const LIMITS = ['rows', 'bytes', 'time', 'statements', 'session', 'connections'] as const
 export type LimitName = (typeof LIMITS)[number]
 
 /** One series of a counter; counting is an addition, and Prometheus gets the sum when it asks. */
@@ -133,6 +128,8 @@ export class SystemMetrics {
 
   denied(reason: DenyReason): void {
     this.#denied[reason].count += 1
+    // The one limit that denies a statement before it runs.
+    if (reason === 'limit') this.limit('statements')
   }
 
   hop(kind: HopKind): void {
@@ -150,13 +147,14 @@ export class SystemMetrics {
 
   authFailure(fault: LoginFault): void {
     this.#authFailures[fault].count += 1
+    if (fault === 'too_many_connections') this.limit('connections')
   }
 
   backendError(fault: BackendFault): void {
     this.#backendErrors[fault].count += 1
   }
 
-  /** A bound of a grant stopped something: a statement, its reply, a session or a login. */
+  /** A limit of a grant stopped something. */
   limit(limit: LimitName): void {
     this.#limits[limit].count += 1
   }

@@ -328,6 +328,7 @@ export class Relay implements LiveSession {
         this.#system.backend?.refresh().catch(() => undefined)
       }
       this.#record.result(done, this.#running.ended(done.statementId, performance.now()))
+      if (done.limit !== undefined) this.#system.metrics.limit(done.limit)
     }
   }
 
@@ -387,6 +388,7 @@ export class Relay implements LiveSession {
     }
     const { shared } = this.#system
     this.#record.event('session.end', { cause: cause.kind })
+    if (cause.kind === 'limit') this.#system.metrics.limit('session')
     if (shared.audit.flush(shared.now())) writeAll(this.#upstream, this.#session.takeForServer())
     writeAll(this.#client, this.#session.takeForClient())
     this.#shutSockets()

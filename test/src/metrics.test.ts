@@ -53,6 +53,7 @@ test('whatever is counted leaves the number of series as it was', async () => {
   for (const reason of DENY_REASONS) shop.denied(reason)
   for (const kind of HOP_KINDS) shop.hop(kind)
   for (const limit of LIMITS) shop.limit(limit)
+  shop.authFailure('too_many_connections')
   for (const exporter of EXPORTERS) metrics.exported(exporter, 'dropped', 3)
   shop.relayed('to_backend', 512)
   shop.decision(0.001)
@@ -61,6 +62,9 @@ test('whatever is counted leaves the number of series as it was', async () => {
   assert.equal(await value(metrics, 'bulkhead_hop_attempts_total', { system: 'shop', kind: 'decoy' }), 1)
   assert.equal(await value(metrics, 'bulkhead_export_dropped_total', { exporter: 'otlp' }), 3)
   assert.equal(await value(metrics, 'bulkhead_limits_reached_total', { limit: 'rows' }), 1)
+  // Counted by what they are, and once more by the denial and the login that they stopped.
+  assert.equal(await value(metrics, 'bulkhead_limits_reached_total', { limit: 'statements' }), 2)
+  assert.equal(await value(metrics, 'bulkhead_limits_reached_total', { limit: 'connections' }), 2)
   assert.equal(await value(metrics, 'bulkhead_sessions', { system: 'shop' }), 1)
 })
 
