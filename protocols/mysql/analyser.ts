@@ -145,6 +145,7 @@ export class MysqlAnalyser implements Analyser {
       cursor: new Cursor(tokens, this.#rules.reserved),
       needs,
       rules: this.#rules,
+      edits: [],
       expression: readExpression,
       operand: readOperand,
       query: readQuery,
@@ -158,7 +159,8 @@ export class MysqlAnalyser implements Analyser {
         return { analysis, forward: undefined, uses: NO_USES }
       }
       if (this.#rules.hasSequenceDefaults) needDefaults(reader, shape.action, tokens)
-      return this.#finish(text, lexed.text, shape, needs, ignoreSpace, isInner)
+      const edited = { ...shape, edits: [...reader.edits, ...shape.edits] }
+      return this.#finish(text, lexed.text, edited, needs, ignoreSpace, isInner)
     } catch (error) {
       if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs)
       // The stack of this process ended before the limits of the parser did.
@@ -185,7 +187,7 @@ export class MysqlAnalyser implements Analyser {
         const inner = this.#readText(use.text, ignoreSpace, true)
         analysis = withAction(inner.analysis, action)
         // Quoted anew, so that the server decodes exactly the text that was analysed.
-        edits = [literalEdit(use, inner.forward?.toString('utf8') ?? use.text)]
+        edits = [...edits, literalEdit(use, inner.forward?.toString('utf8') ?? use.text)]
         if (use.kind === 'prepare') uses = [{ kind: 'prepare', name: use.name, analysis: inner.analysis }]
       } else uses = [use]
     }

@@ -32,6 +32,11 @@ export class Cursor {
     return this.#tokens[this.#at + offset] ?? this.#end
   }
 
+  /** Where in the text the token read last ends. */
+  get lastEnd(): number {
+    return this.#tokens[this.#at - 1]?.end ?? 0
+  }
+
   advance(): Token {
     const token = this.next
     this.#at++

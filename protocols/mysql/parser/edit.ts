@@ -6,11 +6,11 @@ export type Edit = {
   readonly text: string
 }
 
-/** @param edits in order, without overlap */
+/** @param edits without overlap; of several at one place the first is first */
 export function applyEdits(text: string, edits: readonly Edit[]): string {
   let result = ''
   let at = 0
-  for (const edit of edits) {
+  for (const edit of [...edits].sort((left, right) => left.start - right.start)) {
     result += text.slice(at, edit.start) + edit.text
     at = edit.end
   }

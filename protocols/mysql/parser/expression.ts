@@ -4,6 +4,8 @@
  *
  * https://dev.mysql.com/doc/refman/8.4/en/expressions.html
  */
+import { INFORMATION_SCHEMA } from '../information-schema.ts'
+import { asciiLower } from '../naming.ts'
 import { INTERVAL_UNITS, readFunction, readSpecialFunction } from './function-call.ts'
 import { type ExpressionShape, QUERY_TAIL_WORDS, QUERY_WORDS, type Reader } from './reader.ts'
 import { notUnderstood } from './refusal.ts'
@@ -238,6 +240,7 @@ function readName(reader: Reader, scope: Scope): ExpressionShape {
     readFunction(reader, scope, undefined)
     return OPAQUE
   }
+  const { start } = cursor.next
   const first = cursor.identifier('an expression')
   if (!cursor.acceptOperator('.')) {
     scope.refer({ column: first.name })
@@ -247,12 +250,15 @@ function readName(reader: Reader, scope: Scope): ExpressionShape {
     readFunction(reader, scope, first)
     return OPAQUE
   }
+  const behindFirst = cursor.next.start
   const second = cursor.identifier('a column')
   if (!cursor.acceptOperator('.')) {
     referQualified(reader, scope, { schema: undefined, table: first.name, column: second.name })
     return { column: second.name }
   }
   const third = cursor.identifier('a column')
+  // What is read of information_schema is a derived table, which has a name but no database.
+  if (asciiLower(first.name) === INFORMATION_SCHEMA) reader.edits.push({ start, end: behindFirst, text: '' })
   referQualified(reader, scope, { schema: first.name, table: second.name, column: third.name })
   return { column: third.name }
 }

@@ -18,7 +18,7 @@ export function objectName(reader: Reader, what: string): ObjectName {
 }
 
 /** Refuses every database but the pinned one; true where the name is `information_schema`. */
-function isInformationSchema(reader: Reader, { schema }: ObjectName): boolean {
+export function isInformationSchema(reader: Reader, { schema }: ObjectName): boolean {
   if (schema === undefined) return false
   const { names } = reader.rules
   if (names.database(schema.name) === names.defaultSchema) return false

@@ -2,9 +2,10 @@
  * Query expressions: SELECT, TABLE, VALUES, WITH and set operations.
  * https://dev.mysql.com/doc/refman/8.4/en/select.html https://dev.mysql.com/doc/refman/8.4/en/with.html
  */
+import { INFORMATION_SCHEMA, ownRows, quotedName } from '../information-schema.ts'
 import { asciiLower } from '../naming.ts'
 import type { CommonTables, Outputs } from './common-tables.ts'
-import { objectName, readTable } from './objects.ts'
+import { isInformationSchema, objectName, readTable } from './objects.ts'
 import { QUERY_WORDS, type QueryPlace, type QueryResult, type Reader } from './reader.ts'
 import { hop, notUnderstood } from './refusal.ts'
 import { isAscii, Scope } from './scope.ts'
@@ -108,11 +109,14 @@ export function readWith(reader: Reader, place: QueryPlace): CommonTables | unde
 function readTerm(reader: Reader, place: QueryPlace): Term {
   const { cursor } = reader
   if (cursor.isWord('SELECT')) return readSelect(reader, place)
+  const { start } = cursor.next
   if (cursor.accept('TABLE')) {
-    const source = readTable(reader, objectName(reader, 'a table'), {
-      alias: undefined,
-      commonTables: place.commonTables,
-    })
+    const written = objectName(reader, 'a table')
+    const source = readTable(reader, written, { alias: undefined, commonTables: place.commonTables })
+    if (isInformationSchema(reader, written)) {
+      const text = ownRows(reader.rules, written.name.name)
+      if (text !== undefined) reader.edits.push({ start, end: cursor.lastEnd, text })
+    }
     if (source.relation !== undefined) reader.needs.whole('select', source.relation)
     return { outputs: source.columns, sources: [], open: undefined }
   }
@@ -146,6 +150,11 @@ function readSelect(reader: Reader, place: QueryPlace): Term {
   if (cursor.isWord('INTO')) readInto(reader)
   if (cursor.accept('FROM')) readTableReferences(reader, scope)
   const outputs = finishItems(reader, scope, items)
+  if (!reader.rules.isMysql && reader.needs.readsInformationSchema) {
+    // In MariaDB a column of a derived table goes to the client under the table's spelling of it and not the statement's.
+    for (const { column, at } of items.bare)
+      reader.edits.push({ start: at, end: at, text: ` AS ${quotedName(column)}` })
+  }
   if (cursor.accept('WHERE')) reader.expression(reader, scope)
   if (cursor.acceptAll('GROUP', 'BY')) readGroup(reader, scope)
   if (cursor.accept('HAVING')) readHaving(reader, scope)
@@ -166,10 +175,12 @@ type Items = {
   names: string[] | undefined
   /** `*` and `t.*`: undefined for all tables. */
   readonly stars: Set<string | undefined>
+  /** Columns without an alias, and where one would stand. */
+  readonly bare: { readonly column: string; readonly at: number }[]
 }
 
 function readSelectItems(reader: Reader, scope: Scope): Items {
-  const items: Items = { names: [], stars: new Set() }
+  const items: Items = { names: [], stars: new Set(), bare: [] }
   reader.cursor.list(() => readSelectItem(reader, scope, items))
   return items
 }
@@ -183,8 +194,11 @@ function readSelectItem(reader: Reader, scope: Scope, items: Items): void {
   if (cursor.isIdentifier && cursor.isOperatorAt(1, '.')) {
     const isShort = cursor.isOperatorAt(2, '*')
     if (isShort || (cursor.isOperatorAt(3, '.') && cursor.isOperatorAt(4, '*'))) {
+      const { start } = cursor.next
       const first = cursor.identifier('a table')
       cursor.expectOperator('.')
+      if (!isShort && asciiLower(first.name) === INFORMATION_SCHEMA)
+        reader.edits.push({ start, end: cursor.next.start, text: '' })
       const table = isShort ? first : cursor.identifier('a table')
       if (!isShort) cursor.expectOperator('.')
       cursor.expectOperator('*')
@@ -193,7 +207,9 @@ function readSelectItem(reader: Reader, scope: Scope, items: Items): void {
     }
   }
   const { column } = reader.expression(reader, scope)
+  const at = cursor.lastEnd
   const alias = readAlias(reader)
+  if (alias === undefined && column !== undefined) items.bare.push({ column, at })
   const name = alias ?? column
   if (alias !== undefined) scope.outputs.add(asciiLower(alias))
   if (name === undefined) items.names = undefined

@@ -3,6 +3,7 @@ import { RESERVED } from '../lexer/keywords.ts'
 import { asciiLower, MysqlNaming } from '../naming.ts'
 import type { CommonTables, Outputs } from './common-tables.ts'
 import type { Cursor } from './cursor.ts'
+import type { Edit } from './edit.ts'
 import type { Needs } from './needs.ts'
 import type { Scope, Source } from './scope.ts'
 
@@ -65,6 +66,8 @@ export type Reader = {
   readonly cursor: Cursor
   readonly needs: Needs
   readonly rules: Rules
+  /** Where the text is to read otherwise than it was written, because it was analysed so. */
+  readonly edits: Edit[]
   /** Reads an expression; here, as the next three, because expressions, calls and queries contain each other. */
   readonly expression: (reader: Reader, scope: Scope) => ExpressionShape
   /** Reads one operand, leaving what operators may follow. */

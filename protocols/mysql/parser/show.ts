@@ -2,6 +2,7 @@
  * SHOW and DESCRIBE by allow-list.
  * https://dev.mysql.com/doc/refman/8.4/en/show.html https://mariadb.com/kb/en/show/
  */
+import { isOwnDatabase } from '../information-schema.ts'
 import { READABLE_VARIABLES } from '../variables.ts'
 import { type ObjectName, objectName, readTable, writtenTable } from './objects.ts'
 import { readLimit } from './query.ts'
@@ -32,7 +33,7 @@ export function readShow(reader: Reader): void {
     readLike(reader)
     needs.metadata('introspect', 'show table status')
   } else if (cursor.accept('DATABASES') || cursor.accept('SCHEMAS')) {
-    readLike(reader)
+    readOwnDatabases(reader)
     needs.metadata('introspect', 'show databases')
   } else if (cursor.accept('CREATE')) readShowCreate(reader)
   else if (!readShowOfSession(reader)) readShowOfServer(reader, upper)
@@ -98,6 +99,22 @@ function readLike(reader: Reader): void {
     reader.expression(reader, scope)
     scope.close(reader.needs)
   }
+}
+
+/** Behind `SHOW DATABASES`: the answer is only about the pinned one. */
+function readOwnDatabases(reader: Reader): void {
+  const { cursor, edits, rules } = reader
+  const own = isOwnDatabase(rules, '`Database`')
+  const isPattern = cursor.isWord('LIKE')
+  const isCondition = cursor.isWord('WHERE')
+  const { start, end } = cursor.next
+  const behind = cursor.lastEnd
+  readLike(reader)
+  if (isPattern) edits.push({ start, end: start, text: `WHERE ${own} AND \`Database\` ` })
+  else if (isCondition) {
+    edits.push({ start, end, text: `WHERE ${own} AND (` })
+    edits.push({ start: cursor.lastEnd, end: cursor.lastEnd, text: ')' })
+  } else edits.push({ start: behind, end: behind, text: ` WHERE ${own}` })
 }
 
 /** `FROM t [FROM db]`: whoever may read some column of a table may learn its shape. */

@@ -2,9 +2,11 @@
  * The FROM clause: tables, joins, derived tables.
  * https://dev.mysql.com/doc/refman/8.4/en/join.html https://mariadb.com/kb/en/join-syntax/
  */
+
+import { ownRows, quotedName } from '../information-schema.ts'
 import { asciiLower } from '../naming.ts'
 import type { Outputs } from './common-tables.ts'
-import { aliasName, objectName, readTable } from './objects.ts'
+import { aliasName, isInformationSchema, objectName, readTable } from './objects.ts'
 import { QUERY_TAIL_WORDS, QUERY_WORDS, type QueryPlace, type QueryResult, type Reader } from './reader.ts'
 import { forbidden, notUnderstood } from './refusal.ts'
 import type { Scope } from './scope.ts'
@@ -160,13 +162,20 @@ export function readColumnNames(reader: Reader): Outputs {
 
 function readPlainTable(reader: Reader, scope: Scope): void {
   const { cursor } = reader
+  const { start } = cursor.next
   const written = objectName(reader, 'a table')
+  const end = cursor.lastEnd
   readPartitions(reader)
   readSystemTime(reader, scope)
   let alias: string | undefined
   if (cursor.accept('AS')) alias = cursor.identifier('an alias').name
   else if (cursor.isIdentifier) alias = cursor.identifier('an alias').name
   readIndexHints(reader)
+  if (isInformationSchema(reader, written)) {
+    const own = alias === undefined ? ` AS ${quotedName(written.name.name)}` : ''
+    const text = ownRows(reader.rules, written.name.name)
+    if (text !== undefined) reader.edits.push({ start, end, text: `(${text})${own}` })
+  }
   scope.sources.push(readTable(reader, written, { alias, commonTables: scope.commonTables }))
 }
 

@@ -416,3 +416,41 @@ test('a table is put in the order of columns that are then read', () => {
     'select orders(total)',
   ])
 })
+
+const FORWARDED: readonly (readonly [text: string, mariadb: string])[] = [
+  [
+    'select table_name, t.engine e from information_schema.tables t',
+    "select table_name AS `table_name`, t.engine e from (SELECT * FROM information_schema.`tables` WHERE TABLE_SCHEMA = 'crm' AND BINARY TABLE_SCHEMA = 'crm') t",
+  ],
+  [
+    'select 1 from `INFORMATION_SCHEMA`.`SCHEMATA`',
+    "select 1 from (SELECT * FROM information_schema.`SCHEMATA` WHERE SCHEMA_NAME = 'crm' AND BINARY SCHEMA_NAME = 'crm') AS `SCHEMATA`",
+  ],
+  ['select * from information_schema.collations', 'select * from information_schema.collations'],
+  [
+    "show databases like 'a'",
+    "show databases WHERE `Database` = 'crm' AND BINARY `Database` = 'crm' AND `Database` like 'a'",
+  ],
+  [
+    'show schemas where 1 or 2',
+    "show schemas WHERE `Database` = 'crm' AND BINARY `Database` = 'crm' AND ( 1 or 2)",
+  ],
+  ['describe information_schema.tables', 'describe information_schema.tables'],
+]
+
+for (const [text, forwarded] of FORWARDED) {
+  test(`only what is about the pinned database is asked: ${text}`, () => {
+    const read = (analyser: MysqlAnalyser): string =>
+      analyser.read(Buffer.from(text), { ignoreSpace: false }).forward.toString()
+    assert.equal(read(mariadb), forwarded)
+    // MySQL's information_schema compares names as the server does, and keeps the spelling of the statement.
+    const plain = forwarded.replaceAll(/ AND BINARY \S+ = 'crm'/g, '').replaceAll(' AS `table_name`', '')
+    assert.equal(read(mysql), plain)
+  })
+}
+
+test('the name of the pinned database is quoted where it is asked for', () => {
+  const analyser = new MysqlAnalyser(catalogOf('mysql', { database: "a'b\\c" }))
+  const { forward } = analyser.read(Buffer.from('show databases'), { ignoreSpace: false })
+  assert.equal(forward.toString(), "show databases WHERE `Database` = 'a''b\\\\c'")
+})
