@@ -19,7 +19,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'protocols/mysql': ['protocols', 'node:crypto', 'node:buffer', 'node-sql-parser'],
   'protocols/redis': ['protocols', 'node:crypto', 'node:buffer'],
   'src/policy': ['protocols', 'src/grants', 'src/audit/accesses.ts', 'node:crypto'],
-  'src/grants': ['protocols', 'src/config/config.ts', 'jose', 'zod', 'node:crypto', 'node:http', 'node:https'],
+  'src/grants': [
+    'protocols',
+    'src/config/config.ts',
+    'jose',
+    'zod',
+    'node:crypto',
+    'node:http',
+    'node:https',
+  ],
   'src/export': ['src/audit/event.ts', 'src/audit/record.ts', 'src/version.ts', 'node:*'],
   'src/audit': ['protocols', 'node:*'],
   'src/config': [
@@ -47,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/admin': ['protocols', 'src/grants', 'src/config', 'src/runs', 'src/metrics.ts', 'zod', 'node:*'],
   'src/runs': ['protocols', 'src/grants', 'src/audit', 'src/config', 'zod', 'node:*'],
-  'src/commands': ['protocols', 'src', 'jose', 'selfsigned', 'yaml', 'picocolors', 'node:*'],
+  'src/commands': ['protocols', 'src', 'jose', 'selfsigned', 'yaml', 'zod', 'picocolors', 'node:*'],
   'src/demo': ['protocols', 'src', 'pg', 'mysql2', 'ioredis', 'jose', 'yaml', 'picocolors', 'node:*'],
   src: ['protocols', 'src', 'node:*'],
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exportJWK, generateKeyPair } from 'jose'
@@ -7,6 +8,9 @@ import { STARTER_CONFIGURATION } from './starter-configuration.ts'
 
 /** Days that the self-signed certificate is good. */
 const CERTIFICATE_DAYS = 365
+
+/** 256 random bits. */
+const ADMIN_TOKEN_BYTES = 32
 
 /** Makes keys, certificate and a starter configuration; never overwrites a file. @throws CommandError */
 export async function init(options: { readonly folder: string }): Promise<void> {
@@ -26,7 +30,7 @@ export async function init(options: { readonly folder: string }): Promise<void> 
   )
 }
 
-/** The issuer's key pair and a certificate for the listeners, in `folder/keys`; gives the paths. @throws CommandError */
+/** The issuer's key pair, a certificate for the listeners and the token of the admin API, in `folder/keys`; gives the paths. @throws CommandError */
 export async function writeKeys(folder: string): Promise<string[]> {
   const keys = join(folder, 'keys')
   mkdirSync(keys, { recursive: true, mode: 0o700 })
@@ -49,6 +53,7 @@ export async function writeKeys(folder: string): Promise<string[]> {
   return [
     writeNew(join(keys, 'issuer.jwk'), `${JSON.stringify(await exportJWK(pair.privateKey))}\n`, 0o600),
     writeNew(join(keys, 'issuer.pub.jwk'), `${JSON.stringify(await exportJWK(pair.publicKey))}\n`, 0o644),
+    writeNew(join(keys, 'admin.token'), `${randomBytes(ADMIN_TOKEN_BYTES).toString('base64url')}\n`, 0o600),
     writeNew(join(keys, 'tls.key'), certificate.private, 0o600),
     writeNew(join(keys, 'tls.crt'), certificate.cert, 0o644),
   ]

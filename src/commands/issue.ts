@@ -2,16 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { JWK } from 'jose'
 import type { Config, SystemConfig } from '../config/config.ts'
-import { loadConfig } from '../config/load.ts'
 import { duration } from '../config/schema.ts'
 import { RUN_ID, signToken } from '../grants/token.ts'
+import { BUILT_IN_ISSUER } from '../runs/secrets.ts'
+import { runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
 import { CommandError } from './exit.ts'
 
 export const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
 type TokenFormat = (typeof TOKEN_FORMATS)[number]
-
-/** The issuer that `bulkhead init` makes. */
-const BUILT_IN_ISSUER = 'bulkhead'
 
 export type IssueOptions = {
   readonly config: string
@@ -24,9 +22,11 @@ export type IssueOptions = {
   readonly json?: true
   /** False for a short token that no holder can narrow. */
   readonly narrow: boolean
+  /** A run secret instead of a token, made by the running proxy. */
+  readonly secret?: true
 }
 
-/** Signs a token and prints how to connect with it. @throws ConfigError, CommandError */
+/** Signs a token, or has the proxy make a secret, and prints how to connect with it. @throws ConfigError, CommandError */
 export async function issue(options: IssueOptions): Promise<void> {
   const format = options.json === true ? 'json' : TOKEN_FORMATS.find((known) => known === options.format)
   if (format === undefined) throw new CommandError(`--format is one of ${TOKEN_FORMATS.join(', ')}`)
@@ -37,15 +37,25 @@ export async function issue(options: IssueOptions): Promise<void> {
   }
   const ttl = duration.safeParse(options.ttl)
   if (!ttl.success) throw new CommandError(`--ttl: ${ttl.error.issues[0]?.message}`)
-  const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
+  const { config, client } = runningProxy(options.config)
   const system = systemOf(config, options.grant)
+  const { run, agent, grant } = options
+  if (options.secret === true) {
+    const { secretAnswer } = await import('../admin/schemas.ts')
+    const body = { run, agent, grant, ttl_ms: ttl.data, by: whoAsks() }
+    const { secret, saved } = await client.post('/v1/secrets', body, secretAnswer)
+    process.stdout.write(`${shown(format, system, { run, token: secret })}\n`)
+    warnUnsaved(saved)
+    return
+  }
+  trustsOurs(config)
   const token = await signToken(
     {
       issuer: BUILT_IN_ISSUER,
-      agent: options.agent,
-      run: options.run,
+      agent,
+      run,
       system: system.name,
-      grant: options.grant,
+      grant,
       jti: randomUUID(),
       nowMs: Date.now(),
       ttlMs: ttl.data,
@@ -53,7 +63,7 @@ export async function issue(options: IssueOptions): Promise<void> {
     },
     readPrivateKey(options.key),
   )
-  process.stdout.write(`${shown(format, system, { run: options.run, token })}\n`)
+  process.stdout.write(`${shown(format, system, { run, token })}\n`)
 }
 
 function systemOf(config: Config, name: string): SystemConfig {
@@ -65,10 +75,12 @@ function systemOf(config: Config, name: string): SystemConfig {
   }
   const system = config.systems.get(grant.system)
   if (system === undefined) throw new CommandError(`grant \`${name}\` names no known system`)
-  if (!config.issuers.some(({ issuer }) => issuer === BUILT_IN_ISSUER)) {
-    throw new CommandError(`the configuration does not trust the issuer \`${BUILT_IN_ISSUER}\``)
-  }
   return system
+}
+
+function trustsOurs(config: Config): void {
+  if (config.issuers.some(({ issuer }) => issuer === BUILT_IN_ISSUER)) return
+  throw new CommandError(`the configuration does not trust the issuer \`${BUILT_IN_ISSUER}\``)
 }
 
 function readPrivateKey(file: string): JWK {

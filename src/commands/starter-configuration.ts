@@ -52,5 +52,5 @@ issuers:
 on_hop: reject
 
 audit: { file: ./audit.jsonl }
-admin: { listen: 127.0.0.1:9464 }
+admin: { listen: 127.0.0.1:9464, token: "\${file:./keys/admin.token}" }
 `

@@ -1,11 +1,14 @@
 /** May these credentials have a session here? Everything between a verified signature and the backend's door. */
+import { createHash, timingSafeEqual } from 'node:crypto'
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { AgentCredentials, LoginRefusal } from '../../protocols/login.ts'
 import type { Grant } from '../grants/grant.ts'
 import { grantOfToken } from '../grants/resolve.ts'
-import { type RunToken, type TokenFault, verifyToken } from '../grants/token.ts'
+import { type RunToken, verifyToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
 import { runKeyOf } from '../runs/run-key.ts'
+import { tokenOfSecret } from '../runs/secrets.ts'
+import type { RegisteredSecret } from '../runs/state-file.ts'
 import type { System } from './system.ts'
 
 export type Admission =
@@ -25,23 +28,45 @@ export type Admission =
       readonly refusal: LoginRefusal
     }
 
-/** Never rejects: what goes wrong is a refusal. */
-export async function admit(credentials: AgentCredentials, system: System): Promise<Admission> {
+/**
+ * Never rejects: what goes wrong is a refusal.
+ * @param asked the secret that the client was asked to prove, where it was
+ */
+export async function admit(
+  credentials: AgentCredentials,
+  asked: RegisteredSecret | undefined,
+  system: System,
+): Promise<Admission> {
   const { shared, config } = system
+  if (credentials.secret !== undefined) {
+    const token = provedToken(credentials, asked, system)
+    if (config.decoy) return decoyTouched(token)
+    return token === undefined
+      ? refusedToken('wrong_secret', undefined)
+      : admitToken(token, credentials, system)
+  }
   const verdict = await verifyToken(credentials.password, shared.issuers, {
     nowMs: shared.now(),
     clockSkewMs: shared.config.clockSkewMs,
   })
-  if (config.decoy) return decoyTouched(verdict.token)
+  const elsewhere = verdict.token === undefined ? tokenOfSecretElsewhere(credentials, system) : undefined
+  if (config.decoy) return decoyTouched(verdict.token ?? elsewhere)
+  if (elsewhere !== undefined) return refusedToken('wrong_system', elsewhere)
   if (!verdict.valid) return refusedToken(verdict.fault, verdict.token)
-  const { token } = verdict
-  if (!namesRun(credentials.user, token.run, config.protocol)) return refusedToken('wrong_user', token)
+  if (!namesRun(credentials.user, verdict.token.run, config.protocol)) {
+    return refusedToken('wrong_user', verdict.token)
+  }
+  return admitToken(verdict.token, credentials, system)
+}
+
+/** @param token one that was verified, and is this user's */
+function admitToken(token: RunToken, { user, database }: AgentCredentials, system: System): Admission {
+  const { shared, config } = system
   if (token.system !== config.name) return refusedToken('wrong_system', token)
   const standing = standingOf(token, system)
   if (!standing.good) return refusedToken(standing.fault, token)
   const { grant } = standing
-  const { database } = credentials
-  if (database !== undefined && database !== credentials.user && database !== config.backend?.database) {
+  if (database !== undefined && database !== user && database !== config.backend?.database) {
     return {
       admitted: false,
       fault: 'wrong_database',
@@ -67,6 +92,31 @@ export async function admit(credentials: AgentCredentials, system: System): Prom
     }
   }
   return { admitted: true, token, grant, release: shared.runs.reserve(runKeyOf(token), config.name) }
+}
+
+/** The token of a client that has proved the secret which it was asked for, and which still is the run's. */
+function provedToken(
+  { secret, user }: AgentCredentials,
+  asked: RegisteredSecret | undefined,
+  { shared, config }: System,
+): RunToken | undefined {
+  if (secret !== 'proved' || asked === undefined || asked.run !== user) return undefined
+  return shared.runs.state.secretOf(config.name, user) === asked ? tokenOfSecret(asked) : undefined
+}
+
+/** What was shown may be the user's secret for another system: then it is known who tries to leave theirs. */
+function tokenOfSecretElsewhere(
+  { user, password }: AgentCredentials,
+  { shared, config }: System,
+): RunToken | undefined {
+  if (user === undefined || password === '') return undefined
+  const digest = createHash('sha256').update(password).digest()
+  for (const name of shared.config.systems.keys()) {
+    if (name === config.name) continue
+    const secret = shared.runs.state.secretOf(name, user)
+    if (secret !== undefined && timingSafeEqual(secret.verifier.sha256, digest)) return tokenOfSecret(secret)
+  }
+  return undefined
 }
 
 export type Standing =
@@ -101,14 +151,14 @@ function namesRun(user: string | undefined, run: string, protocol: string): bool
 export const NOT_ACCEPTED: LoginRefusal = { kind: 'authentication', message: undefined }
 
 /** Which faults are a try to leave the granted system rather than a mistake. */
-const HOP_OF_FAULT: Partial<Record<TokenFault, HopKind>> = {
+const HOP_OF_FAULT: Partial<Record<LoginFault, HopKind>> = {
   wrong_system: 'wrong_system',
   expired: 'replayed_token',
   quarantined: 'replayed_token',
   revoked: 'replayed_token',
 }
 
-function refusedToken(fault: TokenFault, token: RunToken | undefined): Admission {
+function refusedToken(fault: LoginFault, token: RunToken | undefined): Admission {
   const kind = token === undefined ? undefined : HOP_OF_FAULT[fault]
   return { admitted: false, fault, token, hop: kind && { kind, target: undefined }, refusal: NOT_ACCEPTED }
 }

@@ -14,12 +14,16 @@ import type {
   BackendLogin,
   LoginRefusal,
 } from '../../protocols/login.ts'
+import type { SecretVerifier } from '../../protocols/secret.ts'
 import type { Session } from '../../protocols/session.ts'
+import type { BackendTarget } from '../backends/backend.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
+import type { RegisteredSecret } from '../runs/state-file.ts'
 import { admit, NOT_ACCEPTED, standingOf } from './admission.ts'
 import { sayGoodbye } from './goodbye.ts'
+import { locate } from './locate.ts'
 import { LoginRecord } from './login-record.ts'
 import { Relay } from './relay.ts'
 import type { System } from './system.ts'
@@ -47,6 +51,10 @@ export class Connection {
   readonly #login: AgentLogin
   readonly #client: string
   readonly #record: LoginRecord
+  /** What the client was last asked to prove. */
+  #asked: RegisteredSecret | undefined
+  /** Where the backend was when this session was dialled; a cancel goes there. */
+  #dialled: BackendTarget | undefined
   readonly #timer: NodeJS.Timeout
   readonly #onLoginEnd: () => void
   #socket: Socket
@@ -68,6 +76,7 @@ export class Connection {
       connectionId: accepted.connectionId,
       tlsAvailable: accepted.secureContext !== undefined,
       cleartextAllowed: accepted.cleartextAllowed,
+      verifierOf: (user) => this.#verifierOf(user),
       ...(this.#system.config.rsaPrivateKey !== undefined && {
         rsaPrivateKey: this.#system.config.rsaPrivateKey,
       }),
@@ -172,8 +181,14 @@ export class Connection {
     })
   }
 
+  #verifierOf(user: string): SecretVerifier | undefined {
+    const { shared, config } = this.#system
+    this.#asked = shared.runs.state.secretOf(config.name, user)
+    return this.#asked?.verifier
+  }
+
   async #verify(credentials: AgentCredentials): Promise<void> {
-    const admission = await admit(credentials, this.#system)
+    const admission = await admit(credentials, this.#asked, this.#system)
     if (admission.admitted) this.#release = admission.release
     if (this.#phase === 'over') {
       this.#release()
@@ -214,7 +229,8 @@ export class Connection {
         applicationName: `bulkhead ${token.run}`.slice(0, 63),
         random: randomBytes,
       })
-      upstream = await dialUpstream(target, login)
+      this.#dialled = await locate(target, backend)
+      upstream = await dialUpstream(this.#dialled, login)
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       metrics.backendError(error.fault)
@@ -265,7 +281,7 @@ export class Connection {
   /** Resolves when the conversation is over, well or not: then it hits nothing that is sent afterwards. */
   async #cancelUpstream(login: BackendLogin): Promise<void> {
     const cancel = login.cancel()
-    const target = this.#system.config.backend
+    const target = this.#dialled
     if (cancel === undefined || target === undefined) return
     try {
       await farewell(await dialUpstream(target, cancel))

@@ -1,0 +1,149 @@
+/** How commands talk to a running proxy: the admin API at the address and with the token of the configuration. */
+import { request } from 'node:http'
+import { userInfo } from 'node:os'
+import { z } from 'zod'
+import type { AdminConfig, Config } from '../config/config.ts'
+import { loadConfig } from '../config/load.ts'
+import { CommandError, EXIT } from './exit.ts'
+
+/** A reload waits for the first try at new backends, which takes up to 15 s each. */
+const ANSWER_MS = 60_000
+
+/** Answers are lists of at most some thousand runs. */
+const ANSWER_BYTES_MAX = 64 << 20
+
+const problem = z.object({ error: z.string() })
+
+export type Answer = { readonly status: number; readonly body: unknown }
+
+export class AdminClient {
+  readonly #admin: AdminConfig
+
+  constructor(admin: AdminConfig) {
+    this.#admin = admin
+  }
+
+  /** @throws CommandError where there is no proxy, it does not take the token, or it finds the request wrong */
+  async get<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.output<Schema>> {
+    return read(await this.#send('GET', path, undefined), schema)
+  }
+
+  /** @throws CommandError as {@link get} does; `also`: statuses besides 200 whose answer has the same form */
+  async post<Schema extends z.ZodType>(
+    path: string,
+    body: unknown,
+    schema: Schema,
+    also: readonly number[] = [],
+  ): Promise<z.output<Schema>> {
+    return read(await this.#send('POST', path, body), schema, also)
+  }
+
+  async #send(method: string, path: string, body: unknown): Promise<Answer> {
+    const { token } = this.#admin
+    if (token === undefined) {
+      throw new CommandError(
+        'the configuration has no `admin.token`: `bulkhead init` shows how it is written (the proxy must be restarted for it)',
+      )
+    }
+    const text = body === undefined ? undefined : JSON.stringify(body)
+    const { status, text: answer } = await exchange(this.#admin, method, path, {
+      text,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(text !== undefined && { 'content-type': 'application/json' }),
+      },
+    })
+    if (status === 401 || status === 403) {
+      throw new CommandError(
+        `the proxy at ${door(this.#admin)} does not take this configuration's \`admin.token\``,
+        EXIT.unavailable,
+      )
+    }
+    try {
+      return { status, body: JSON.parse(answer) as unknown }
+    } catch {
+      throw new CommandError(`what answers at ${door(this.#admin)} is no Bulkhead`, EXIT.unavailable)
+    }
+  }
+}
+
+/** The configuration of a proxy that runs, and a client for it. @throws ConfigError */
+export function runningProxy(file: string): { readonly config: Config; readonly client: AdminClient } {
+  const { config } = loadConfig(file, { environment: process.env, secrets: 'optional' })
+  return { config, client: new AdminClient(config.admin) }
+}
+
+/** Who asks, for the record: what the operating system calls the user. */
+export function whoAsks(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return 'unknown'
+  }
+}
+
+/** What is in force is not yet in the state file. */
+export function warnUnsaved(saved: boolean): void {
+  if (saved) return
+  process.stderr.write(
+    'warning: the state file could not be written: a restart would forget this (see /readyz)\n',
+  )
+}
+
+function read<Schema extends z.ZodType>(
+  { status, body }: Answer,
+  schema: Schema,
+  also: readonly number[] = [],
+): z.output<Schema> {
+  if (status === 200 || also.includes(status)) return schema.parse(body)
+  const said = problem.safeParse(body)
+  throw new CommandError(said.success ? said.data.error : `the proxy answered ${status}`)
+}
+
+type Sent = { readonly text: string | undefined; readonly headers: Readonly<Record<string, string>> }
+
+function exchange(
+  admin: AdminConfig,
+  method: string,
+  path: string,
+  { text, headers }: Sent,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const { socket, listen } = admin
+  return new Promise((resolve, reject) => {
+    const unreachable = (why: string): void =>
+      reject(new CommandError(`no proxy answers at ${door(admin)}: ${why}`, EXIT.unavailable))
+    const sent = request(
+      {
+        ...(socket === undefined ? { host: listen?.host, port: listen?.port } : { socketPath: socket }),
+        method,
+        path,
+        headers: {
+          host: 'localhost',
+          ...headers,
+          ...(text !== undefined && { 'content-length': Buffer.byteLength(text) }),
+        },
+        timeout: ANSWER_MS,
+      },
+      (response) => {
+        const chunks: Buffer[] = []
+        let bytes = 0
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length
+          if (bytes > ANSWER_BYTES_MAX) sent.destroy(new Error('its answer has no end'))
+          else chunks.push(chunk)
+        })
+        response.on('error', (error) => unreachable(error.message))
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+        )
+      },
+    )
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${ANSWER_MS / 1_000} s`)))
+    sent.on('error', (error: NodeJS.ErrnoException) => unreachable(error.code ?? error.message))
+    sent.end(text)
+  })
+}
+
+function door({ socket, listen }: AdminConfig): string {
+  return socket ?? `${listen?.host}:${listen?.port}`
+}

@@ -1,0 +1,99 @@
+import { decodeJwt } from 'jose'
+import { type RevocationAnswer, releaseAnswer, revokeAnswer } from '../admin/schemas.ts'
+import { duration } from '../grants/limits.ts'
+import { runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
+import { CommandError, EXIT } from './exit.ts'
+
+export type TargetOptions = {
+  readonly config: string
+  readonly run?: string
+  readonly token?: string
+  readonly grant?: string
+  readonly issuer?: string
+  readonly json?: true
+}
+
+export type RevokeOptions = TargetOptions & { readonly why: string; readonly for?: string }
+export type ReleaseOptions = TargetOptions & { readonly why?: string }
+
+/** Ends sessions and refuses tokens. @throws ConfigError, CommandError */
+export async function revoke(options: RevokeOptions): Promise<void> {
+  const target = targetOf(options)
+  const { client } = runningProxy(options.config)
+  const answer = await client.post(
+    '/v1/revoke',
+    {
+      ...target,
+      why: options.why,
+      by: whoAsks(),
+      ...(options.for !== undefined && { for_ms: durationMs(options.for) }),
+    },
+    revokeAnswer,
+  )
+  const { revocation, sessions_ended, saved } = answer
+  const until = revocation.until === undefined ? 'until it is released' : `until ${revocation.until}`
+  print(options, answer, [
+    `${wordsOf(revocation)} is revoked ${until}; ${sessions_ended} session${sessions_ended === 1 ? '' : 's'} ended`,
+  ])
+  warnUnsaved(saved)
+}
+
+/** Takes revocations and quarantines back; exit code 1 where there were none. @throws ConfigError, CommandError */
+export async function release(options: ReleaseOptions): Promise<void> {
+  const target = targetOf(options)
+  const { client } = runningProxy(options.config)
+  const answer = await client.post(
+    '/v1/release',
+    { ...target, why: options.why ?? 'released', by: whoAsks() },
+    releaseAnswer,
+  )
+  const { released, saved } = answer
+  const lines = released.map(
+    (revocation) => `${wordsOf(revocation)} is no longer ${revocation.cause} (was: ${revocation.why})`,
+  )
+  print(options, answer, lines.length === 0 ? ['nothing was revoked or quarantined under that name'] : lines)
+  if (released.length === 0) process.exitCode = EXIT.notFound
+  warnUnsaved(saved)
+}
+
+function targetOf(options: TargetOptions): Readonly<Record<string, string>> {
+  const { run, token, grant, issuer } = options
+  if ([run, token, grant].filter((name) => name !== undefined).length !== 1) {
+    throw new CommandError('name exactly one of --run, --token and --grant')
+  }
+  return {
+    ...(run !== undefined && { run }),
+    ...(token !== undefined && { token: jtiOf(token) }),
+    ...(grant !== undefined && { grant }),
+    ...(issuer !== undefined && { issuer }),
+  }
+}
+
+/** The `jti` of a token that is given whole, which is then not sent anywhere. */
+function jtiOf(token: string): string {
+  if (!/^[\w-]+\.[\w-]+\.[\w-]+/.test(token)) return token
+  let jti: string | undefined
+  try {
+    jti = decodeJwt(token).jti
+  } catch {
+    return token
+  }
+  if (jti === undefined) throw new CommandError('this token has no `jti`: revoke its run')
+  return jti
+}
+
+function durationMs(text: string): number {
+  const parsed = duration.safeParse(text)
+  if (!parsed.success) throw new CommandError(`--for: ${parsed.error.issues[0]?.message}`)
+  return parsed.data
+}
+
+function wordsOf({ run, token, grant, issuer }: RevocationAnswer): string {
+  const of = issuer === undefined ? '' : ` of ${issuer}`
+  if (run !== undefined) return `run ${run}${of}`
+  return token === undefined ? `grant ${grant}` : `token ${token}${of}`
+}
+
+function print({ json }: TargetOptions, answer: unknown, lines: readonly string[]): void {
+  process.stdout.write(json === true ? `${JSON.stringify(answer)}\n` : `${lines.join('\n')}\n`)
+}
