@@ -28,6 +28,7 @@ export function redacted(written: WrittenConfiguration): unknown {
               ...system.backend,
               url: withoutPassword(system.backend.url),
               ...(system.backend.password !== undefined && { password: REDACTED }),
+              ...(system.backend.sentinel && { sentinel: withoutSecrets(system.backend.sentinel) }),
             },
           }),
         },
@@ -52,11 +53,43 @@ export function redacted(written: WrittenConfiguration): unknown {
       ...(written.admin.token !== undefined && { token: REDACTED }),
     },
     drain: `${written.drain}ms`,
+    ...(written.webhook && {
+      webhook: { ...written.webhook, url: withoutPath(written.webhook.url), secret: REDACTED },
+    }),
+    export: {
+      ...written.export,
+      ...(written.export.otlp && {
+        otlp: { ...written.export.otlp, headers: masked(written.export.otlp.headers) },
+      }),
+    },
   }
+}
+
+/** The paths of many receivers are secrets themselves. */
+function withoutPath(text: string): string {
+  const { origin, pathname, search } = new URL(text)
+  return pathname === '/' && search === '' ? text : `${origin}/${REDACTED}`
+}
+
+/** A header may be a credential, whatever its name is. */
+function masked(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.keys(headers).map((name) => [name, REDACTED]))
 }
 
 function addressText({ host, port }: { readonly host: string; readonly port: number }): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+type WrittenSentinel = NonNullable<
+  NonNullable<WrittenConfiguration['systems'][string]['backend']>['sentinel']
+>
+
+function withoutSecrets(sentinel: WrittenSentinel): unknown {
+  return {
+    ...sentinel,
+    addresses: sentinel.addresses.map(addressText),
+    ...(sentinel.password !== undefined && { password: REDACTED }),
+  }
 }
 
 function withoutPassword(text: string): string {

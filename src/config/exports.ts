@@ -33,7 +33,10 @@ export const writtenExport = z.strictObject({
     .strictObject({
       url: z.string(),
       headers: z
-        .record(z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, 'write a header name'), z.string())
+        .record(
+          z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, 'write a header name'),
+          z.string().regex(/^[\t\x20-\x7e]*$/, 'write one line of printable ASCII'),
+        )
         .default({}),
       allow_cleartext: cleartext,
     })
