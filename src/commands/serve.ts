@@ -1,3 +1,5 @@
+import { NotAnAuditFile } from '../audit/audit-file.ts'
+import { AuditLocked } from '../audit/lock.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { Gateway, type Started } from '../gateway.ts'
@@ -53,7 +55,9 @@ function announce(started: Started, config: Config, notice: (line: string) => vo
 
 /** A port that is taken or a file that cannot be opened is the operator's to mend, not a bug. */
 function startFailed(error: unknown): never {
-  if (error instanceof StateError || (error instanceof Error && 'syscall' in error)) {
+  const mendable =
+    error instanceof StateError || error instanceof AuditLocked || error instanceof NotAnAuditFile
+  if (mendable || (error instanceof Error && 'syscall' in error)) {
     throw new CommandError(`cannot start: ${error.message}`)
   }
   throw error
