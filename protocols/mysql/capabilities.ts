@@ -32,11 +32,14 @@ export const CLIENT = {
 
 /** MariaDB's second word of flags, carried in what MySQL keeps reserved. */
 export const MARIADB_CLIENT = {
+  /** COM_STMT_BULK_EXECUTE: one prepared statement with many rows of parameters. */
+  STMT_BULK: 1 << 2,
   /** Column definitions carry the extended type (`json`, `uuid`, `inet6`). */
   EXTENDED_METADATA: 1 << 3,
 } as const
 
-/** MariaDB sends extended column metadata since 10.5.2. */
+/** Since when MariaDB has each, as far back as servers are used here. */
+const STMT_BULK_SINCE = 100206
 const EXTENDED_METADATA_SINCE = 100502
 
 /** What a client may have. Absent on purpose: COMPRESS, LOCAL_FILES, MULTI_STATEMENTS, QUERY_ATTRIBUTES, ZSTD, … */
@@ -90,8 +93,9 @@ export function offeredTo(
 ): Capabilities {
   const flags = tls ? OFFERED | CLIENT.SSL : OFFERED
   if (server.flavour === 'mysql') return { flags: flags | CLIENT.MYSQL, extended: 0 }
-  const extended = server.versionNumber >= EXTENDED_METADATA_SINCE ? MARIADB_CLIENT.EXTENDED_METADATA : 0
-  return { flags, extended }
+  const bulk = server.versionNumber >= STMT_BULK_SINCE ? MARIADB_CLIENT.STMT_BULK : 0
+  const metadata = server.versionNumber >= EXTENDED_METADATA_SINCE ? MARIADB_CLIENT.EXTENDED_METADATA : 0
+  return { flags, extended: bulk | metadata }
 }
 
 /** What holds after a client has answered: never more than was offered. */

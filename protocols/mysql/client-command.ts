@@ -28,6 +28,8 @@ const NAME_COMMAND_BYTES_MAX = 1024
 const RECORDED_BYTES_MAX = 4096
 /** Cursor type READ_ONLY; FOR_UPDATE and SCROLLABLE were never built, other bits change the layout. */
 const CURSOR_READ_ONLY = 1
+/** Flag of COM_STMT_BULK_EXECUTE: types stand before the rows. The other one, for a result per row, changes the reply. */
+const BULK_SENDS_TYPES = 128
 
 /** What a client asks. */
 export type Command =
@@ -62,7 +64,12 @@ export type Command =
 export type JudgedCommand = Exclude<Command, { readonly kind: 'quit' }>
 
 /** What the session knows that decides how a command is read. */
-export type CommandContext = { readonly prepared: PreparedStatements; readonly mariadb: boolean }
+export type CommandContext = {
+  readonly prepared: PreparedStatements
+  readonly mariadb: boolean
+  /** Whether COM_STMT_BULK_EXECUTE was agreed on. */
+  readonly bulk: boolean
+}
 
 /** @returns `undefined` while more bytes are needed */
 export function readCommand(inbox: Inbox, context: CommandContext): Command | undefined {
@@ -78,6 +85,9 @@ export function readCommand(inbox: Inbox, context: CommandContext): Command | un
     case COM.QUERY:
     case COM.STMT_PREPARE:
       return readText(inbox, code, length, context)
+    case COM.STMT_BULK_EXECUTE:
+      if (!context.bulk) return refused(commandName(code), 'not_understood', UNKNOWN_COMMAND)
+      return readOfStatement(inbox, code, length, context)
     case COM.STMT_EXECUTE:
     case COM.STMT_FETCH:
     case COM.STMT_SEND_LONG_DATA:
@@ -189,6 +199,12 @@ function readOfStatement(
       }
       return { kind: 'execute', statement, cursor: flags === CURSOR_READ_ONLY, head }
     }
+    case COM.STMT_BULK_EXECUTE: {
+      if ((buffer.readUInt16LE(at + 4) & ~BULK_SENDS_TYPES) !== 0) {
+        return refused('COM_STMT_BULK_EXECUTE with unknown flags', 'not_understood', MALFORMED_PACKET)
+      }
+      return { kind: 'execute', statement, cursor: false, head }
+    }
     case COM.STMT_FETCH:
       return { kind: 'fetch', statement, head }
     case COM.STMT_SEND_LONG_DATA:
@@ -208,7 +224,8 @@ function lengthOfStatementCommand(code: number): { readonly bytes: number; reado
     case COM.STMT_FETCH:
       return { bytes: 9, exact: true } // number, rows (4)
     case COM.STMT_SEND_LONG_DATA:
-      return { bytes: 7, exact: false } // number, parameter (2)
+    case COM.STMT_BULK_EXECUTE:
+      return { bytes: 7, exact: false } // number, parameter or flags (2)
     default:
       return { bytes: 5, exact: true }
   }

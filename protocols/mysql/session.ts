@@ -25,13 +25,20 @@ import type {
 } from '../session.ts'
 import type { MysqlAnalyser } from './analyser.ts'
 import type { Cancels } from './cancels.ts'
-import { type Capabilities, CLIENT } from './capabilities.ts'
+import { type Capabilities, CLIENT, MARIADB_CLIENT } from './capabilities.ts'
 import { isSameServer } from './catalog.ts'
-import { headOf, isAnswered, type JudgedCommand, readCommand, replyOf } from './client-command.ts'
+import {
+  type CommandContext,
+  headOf,
+  isAnswered,
+  type JudgedCommand,
+  readCommand,
+  replyOf,
+} from './client-command.ts'
 import { analyseCommand, type CommandReading, ofOtherServer } from './command-analysis.ts'
 import { COM } from './commands.ts'
 import { denialError, endError, errorPacket, type MysqlError } from './errors.ts'
-import { HEADER_BYTES, packet } from './frames.ts'
+import { packet } from './frames.ts'
 import { Kills } from './kill.ts'
 import { OwnStatements } from './own-statements.ts'
 import { PinnedState } from './pinned-state.ts'
@@ -39,13 +46,12 @@ import { ReplyReader } from './replies.ts'
 import { StatementLimits } from './statement-limits.ts'
 import { Brought, KnownText, PreparedStatements } from './statements.ts'
 import { Transfer } from './transfer.ts'
+import { takeUnsolicited } from './unsolicited.ts'
 
 /** Commands of a client that wait behind a running one are read up to this size. */
 const AHEAD_BYTES_MAX = 64 << 10
 /** A server may refuse a command before it has read all of it; an error is short. */
 const EARLY_BYTES_MAX = 64 << 10
-/** An error that a server sends of its own accord is a short sentence. */
-const UNSOLICITED_BYTES_MAX = 4096
 
 export type MysqlSessionParts = {
   readonly analyser: MysqlAnalyser
@@ -82,7 +88,7 @@ export class MysqlSession implements Session {
   readonly #prepared = new PreparedStatements()
   readonly #completions: Completion[] = []
   readonly #ignoreSpace: boolean
-  readonly #mariadb: boolean
+  readonly #context: CommandContext
   readonly #own: OwnStatements
   readonly #limits: StatementLimits
   readonly #kills = new Kills()
@@ -102,11 +108,13 @@ export class MysqlSession implements Session {
   constructor(parts: MysqlSessionParts) {
     this.#parts = parts
     this.#state = new PinnedState(parts.status, parts.analyser)
-    const { flags } = parts.client
+    const { flags, extended } = parts.client
     this.#ignoreSpace = (flags & CLIENT.IGNORE_SPACE) !== 0
-    this.#mariadb = parts.analyser.catalog.flavour === 'mariadb'
+    const mariadb = parts.analyser.catalog.flavour === 'mariadb'
+    const bulk = (extended & MARIADB_CLIENT.STMT_BULK) !== 0
+    this.#context = { prepared: this.#prepared, mariadb, bulk }
     this.#own = new OwnStatements(parts.cancels)
-    const limits = new StatementLimits(parts.user, this.#mariadb)
+    const limits = new StatementLimits(parts.user, mariadb)
     this.#limits = limits
     this.#reply = new ReplyReader(
       {
@@ -193,8 +201,7 @@ export class MysqlSession implements Session {
       if (pending.analyser === analyser) return pending.statement
       return this.#pend(pending.command, pending.statement.id, analyser)
     }
-    const context = { prepared: this.#prepared, mariadb: this.#mariadb }
-    const command = readCommand(this.#parts.clientInbox, context)
+    const command = readCommand(this.#parts.clientInbox, this.#context)
     if (command === undefined) return undefined
     if (command.kind === 'quit') {
       this.#goodbye()
@@ -357,16 +364,10 @@ export class MysqlSession implements Session {
 
   /** A server says something between commands only to say goodbye: shutdown, idle for too long, killed. */
   #unsolicited(): void {
-    const { serverInbox } = this.#parts
-    if (serverInbox.length < HEADER_BYTES + 1) return
-    const length = serverInbox.buffer.readUIntLE(serverInbox.start, 3)
-    const isError = serverInbox.buffer.readUInt8(serverInbox.start + HEADER_BYTES) === 0xff
-    if (!isError || length > UNSOLICITED_BYTES_MAX || this.#serverSaidGoodbye) {
-      throw new ProtocolError('mysql', 'server', 'a reply to no command')
-    }
-    if (serverInbox.length < HEADER_BYTES + length) return
-    serverInbox.skip(HEADER_BYTES)
-    this.#client.push(packet(this.#clientWaits ? 1 : 0, serverInbox.take(length)))
+    if (this.#serverSaidGoodbye) throw new ProtocolError('mysql', 'server', 'a reply to no command')
+    const error = takeUnsolicited(this.#parts.serverInbox)
+    if (error === undefined) return
+    this.#client.push(packet(this.#clientWaits ? 1 : 0, error))
     this.#serverSaidGoodbye = true
   }
 

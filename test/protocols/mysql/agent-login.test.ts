@@ -84,7 +84,7 @@ describe('the greeting', () => {
   test('has the extended flags of MariaDB only where MariaDB is behind', () => {
     const maria = greetingOf(begin()).capabilities
     assert.equal(maria.flags & CLIENT.MYSQL, 0)
-    assert.equal(maria.extended, MARIADB_CLIENT.EXTENDED_METADATA)
+    assert.equal(maria.extended, MARIADB_CLIENT.EXTENDED_METADATA | MARIADB_CLIENT.STMT_BULK)
     const mysql = new KnownTexts({ flavour: 'mysql', serverVersion: '8.4.6', versionNumber: 80406 })
     const other = greetingOf(begin({ ...LOOPBACK, knowledge: { current: mysql } }))
     assert.notEqual(other.capabilities.flags & CLIENT.MYSQL, 0)

@@ -8,7 +8,7 @@ import type { Random } from '../../../protocols/login.ts'
 import { MysqlAgentLogin } from '../../../protocols/mysql/agent-login.ts'
 import type { MysqlAnalyser } from '../../../protocols/mysql/analyser.ts'
 import type { MysqlBackendLogin } from '../../../protocols/mysql/backend-login.ts'
-import { CLIENT } from '../../../protocols/mysql/capabilities.ts'
+import { CLIENT, MARIADB_CLIENT } from '../../../protocols/mysql/capabilities.ts'
 import { packet } from '../../../protocols/mysql/frames.ts'
 import { greetingBody } from '../../../protocols/mysql/handshake.ts'
 import type { Denial, Session, Statement } from '../../../protocols/session.ts'
@@ -37,6 +37,8 @@ export type ClientOptions = {
   readonly plugin?: string
   readonly answer?: Buffer
   readonly collation?: number
+  /** MariaDB's second word of capabilities; only for clients without CLIENT.MYSQL. */
+  readonly extended?: number
 }
 
 export function handshakeResponse({
@@ -46,12 +48,14 @@ export function handshakeResponse({
   plugin = 'caching_sha2_password',
   answer = Buffer.alloc(32, 7),
   collation = 45,
+  extended = 0,
 }: ClientOptions = {}): Buffer {
   return Buffer.concat([
     uint32(flags),
     uint32(1 << 24),
     Buffer.of(collation),
-    Buffer.alloc(23),
+    Buffer.alloc(19),
+    uint32(extended),
     Buffer.from(`${user}\0`),
     Buffer.of(answer.length),
     answer,
@@ -81,7 +85,7 @@ export function serverGreeting({
     greetingBody({
       serverVersion: version,
       connectionId: 77,
-      capabilities: { flags, extended: 0 },
+      capabilities: { flags, extended: MARIADB_CLIENT.STMT_BULK | MARIADB_CLIENT.EXTENDED_METADATA },
       collationId: 45,
       status: 2,
       scramble: Buffer.from('abcdefghijklmnopqrst'),
@@ -129,11 +133,12 @@ const DENIAL: Denial = { reason: 'not_granted', message: 'the grant does not all
 export function openConversation(
   options: {
     readonly flags?: number
+    readonly extended?: number
     readonly denies?: (statement: Statement) => boolean
     readonly catalog?: ConstructorParameters<typeof KnownTexts>[0]
   } = {},
 ): Conversation {
-  const { flags = CLASSIC, denies = isSecret } = options
+  const { flags = CLASSIC, extended = 0, denies = isSecret } = options
   const analyser: { current: MysqlAnalyser | undefined } = { current: new KnownTexts(options.catalog) }
   const login = new MysqlAgentLogin({
     knowledge: analyser,
@@ -143,7 +148,10 @@ export function openConversation(
     cleartextAllowed: true,
   })
   login.fromClient(
-    packet(1, handshakeResponse({ flags, plugin: 'mysql_clear_password', answer: Buffer.from('token\0') })),
+    packet(
+      1,
+      handshakeResponse({ flags, extended, plugin: 'mysql_clear_password', answer: Buffer.from('token\0') }),
+    ),
   )
   assert.equal(login.next()?.kind, 'credentials')
   const backend = login.dial({

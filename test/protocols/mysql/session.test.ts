@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { ProtocolError } from '../../../protocols/errors.ts'
-import { CLIENT } from '../../../protocols/mysql/capabilities.ts'
+import { CLIENT, MARIADB_CLIENT } from '../../../protocols/mysql/capabilities.ts'
 import { STATEMENT_BYTES_MAX } from '../../../protocols/mysql/client-command.ts'
 import { packet } from '../../../protocols/mysql/frames.ts'
 import { CLASSIC, okReply, openConversation } from './conversation.ts'
@@ -372,6 +372,61 @@ describe('a prepared statement', () => {
     talk.toClient()
     talk.client(execute(4))
     assert.match(inWords(talk.toClient())[0] ?? '', /^1:ERR 1243/)
+  })
+})
+
+describe('a bulk execution', () => {
+  /** Number 3 with these flags, and two rows of data behind. */
+  const bulk = (flags: number, id = 3): Buffer =>
+    command(250, uint32(id), Buffer.from([flags & 0xff, flags >> 8]), Buffer.from('00016100016200', 'hex'))
+  const MARIADB = CLASSIC & ~CLIENT.MYSQL
+
+  test('runs what was prepared, and its rows pass unread', () => {
+    const talk = openConversation({ flags: MARIADB, extended: MARIADB_CLIENT.STMT_BULK })
+    prepareAs(talk, 'select 1 from orders', 3)
+    for (const flags of [0, 128]) {
+      talk.client(bulk(flags))
+      const { analysis, text } = talk.statements.at(-1) ?? {}
+      assert.equal(text, 'select 1 from orders')
+      assert.ok(analysis?.outcome === 'accesses' && analysis.accesses.length === 1)
+      assert.deepEqual(talk.toServer(), bulk(flags))
+      talk.server(okReply())
+      assert.deepEqual(inWords(talk.toClient()), ['1:OK 2'])
+    }
+  })
+
+  test('is judged anew each time', () => {
+    let strict = false
+    const talk = openConversation({
+      flags: MARIADB,
+      extended: MARIADB_CLIENT.STMT_BULK,
+      denies: () => strict,
+    })
+    prepareAs(talk, 'select 1 from orders', 3)
+    strict = true
+    talk.client(bulk(128))
+    assert.match(inWords(talk.toClient())[0] ?? '', /^1:ERR 1142/)
+    assert.equal(talk.toServer().length, 0)
+  })
+
+  test('is refused of a number that is not of this session, with flags that are not known, or where it was not agreed on', () => {
+    const talk = openConversation({ flags: MARIADB, extended: MARIADB_CLIENT.STMT_BULK })
+    prepareAs(talk, 'select 1 from orders', 3)
+    for (const [bytes, error] of [
+      [bulk(128, 4), 1243],
+      [bulk(64), 1835],
+      [bulk(0x8080), 1835],
+      [command(250, uint32(3)), 1835],
+    ] as const) {
+      talk.client(bytes)
+      assert.match(inWords(talk.toClient())[0] ?? '', new RegExp(`^1:ERR ${error}`))
+    }
+    assert.equal(talk.toServer().length, 0)
+    const other = openConversation({ flags: MARIADB })
+    prepareAs(other, 'select 1 from orders', 3)
+    other.client(bulk(128))
+    assert.match(inWords(other.toClient())[0] ?? '', /^1:ERR 1047/)
+    assert.equal(other.toServer().length, 0)
   })
 })
 
