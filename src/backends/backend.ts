@@ -1,6 +1,17 @@
 import type { Live } from '../../protocols/login.ts'
 import type { Analyser } from '../../protocols/protocol.ts'
 
+export type BackendAddress = { readonly host: string; readonly port: number }
+
+/** Redis: who says where the master is. */
+export type SentinelTarget = {
+  readonly addresses: readonly BackendAddress[]
+  /** Credentials for the sentinels themselves. */
+  readonly user: string | undefined
+  readonly password: string | undefined
+  readonly tls: 'disable' | 'require' | 'verify-ca' | 'verify-full'
+}
+
 /** Where a system's backend is and how the proxy logs in there. Never shown to an agent. */
 export type BackendTarget = {
   readonly host: string
@@ -14,6 +25,8 @@ export type BackendTarget = {
   readonly tls: 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
   /** PEM of the certificate authorities to trust; `undefined`: the system's. */
   readonly ca: string | undefined
+  /** Redis: where this is set, `host` is the name of the master, which the sentinels are asked for; `port` says nothing. */
+  readonly sentinel?: SentinelTarget
 }
 
 /** Something that an operator should read, about the backend and not about a run. */
@@ -31,6 +44,11 @@ export interface Backend<Knowledge extends Analyser> {
   start(): Promise<void>
   /** Reads the catalog anew. Calls made while one runs share it; at most one read a second is begun. Never rejects. */
   refresh(): Promise<void>
+  /**
+   * Where to dial now, where that is not what the target says but what others do. Asked before each dial.
+   * @throws Error with a sentence for operators
+   */
+  locate?(): Promise<BackendAddress>
   close(): Promise<void>
 }
 

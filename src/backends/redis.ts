@@ -13,7 +13,8 @@ import {
   type RedisCatalog,
   type ServerCommand,
 } from '../../protocols/redis/index.ts'
-import type { Backend, BackendNotice, BackendTarget, OpenBackend } from './backend.ts'
+import type { Backend, BackendAddress, BackendNotice, BackendTarget, OpenBackend } from './backend.ts'
+import { MasterLocator, masterConnector, tlsOptions } from './redis-sentinel.ts'
 
 /** Waiting between two tries to connect: doubles from the first to the second. */
 const RETRY_MS_MIN = 250
@@ -40,6 +41,7 @@ class RedisBackend implements Backend<RedisAnalyser> {
   readonly #target: BackendTarget
   readonly #notice: (notice: BackendNotice) => void
   readonly #client: Redis
+  readonly #locator: MasterLocator | undefined
   readonly #knowledge: { current: RedisAnalyser | undefined } = { current: undefined }
   #reachable = false
   #refreshing: Promise<void> | undefined
@@ -49,7 +51,8 @@ class RedisBackend implements Backend<RedisAnalyser> {
   constructor(target: BackendTarget, notice: (notice: BackendNotice) => void) {
     this.#target = target
     this.#notice = notice
-    this.#client = new Redis(clientOptions(target))
+    this.#locator = target.sentinel && new MasterLocator(target, target.sentinel)
+    this.#client = new Redis(clientOptions(target, this.#locator))
     this.#client.on('error', (error: Error) => this.#failed(error))
     this.#client.on('close', () => {
       this.#reachable = false
@@ -85,6 +88,10 @@ class RedisBackend implements Backend<RedisAnalyser> {
       this.#refreshing = undefined
     })
     return this.#refreshing
+  }
+
+  async locate(): Promise<BackendAddress> {
+    return this.#locator === undefined ? this.#target : this.#locator.locate()
   }
 
   async #read(): Promise<void> {
@@ -139,24 +146,23 @@ class RedisBackend implements Backend<RedisAnalyser> {
 
   async close(): Promise<void> {
     this.#client.disconnect()
+    this.#locator?.close()
   }
 }
 
-function clientOptions(target: BackendTarget): RedisOptions & { replyMapping: 'legacy' } {
-  const { host, port, user, password, database, tls, ca } = target
+function clientOptions(
+  target: BackendTarget,
+  locator: MasterLocator | undefined,
+): RedisOptions & { replyMapping: 'legacy' } {
+  const { host, port, user, password, database } = target
+  const tls = target.tls === 'disable' ? undefined : tlsOptions(target.tls, target.ca)
   return {
-    host,
-    port,
+    ...{ host, port },
+    ...(locator !== undefined && { Connector: masterConnector(locator, tls, retryMs) }),
     db: Number(database),
     ...(password !== undefined && { password }),
     ...(password !== undefined && user !== '' && user !== 'default' && { username: user }),
-    ...(tls !== 'disable' && {
-      tls: {
-        rejectUnauthorized: tls === 'verify-ca' || tls === 'verify-full',
-        ...(ca !== undefined && { ca }),
-        ...(tls !== 'verify-full' && { checkServerIdentity: () => undefined }),
-      },
-    }),
+    ...(tls !== undefined && { tls }),
     connectionName: 'bulkhead:control',
     protocol: 2,
     replyMapping: 'legacy',
@@ -164,8 +170,12 @@ function clientOptions(target: BackendTarget): RedisOptions & { replyMapping: 'l
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     commandTimeout: COMMAND_MS_MAX,
-    retryStrategy: (times) => Math.min(RETRY_MS_MIN * 2 ** Math.min(times - 1, 10), RETRY_MS_MAX),
+    retryStrategy: retryMs,
   }
+}
+
+function retryMs(times: number): number {
+  return Math.min(RETRY_MS_MIN * 2 ** Math.min(times - 1, 10), RETRY_MS_MAX)
 }
 
 /** A line of INFO: `redis_version:7.0.15`. */

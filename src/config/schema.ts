@@ -43,6 +43,14 @@ const backend = z.strictObject({
   tls: z.enum(['disable', 'prefer', 'require', 'verify-ca', 'verify-full']).optional(),
   ca: z.string().optional(),
   schema: z.string().min(1).max(63).optional(),
+  sentinel: z
+    .strictObject({
+      addresses: z.array(address).min(1).max(32),
+      user: z.string().min(1).optional(),
+      password: z.string().optional(),
+      tls: z.enum(['disable', 'require', 'verify-ca', 'verify-full']).optional(),
+    })
+    .optional(),
 })
 
 const system = z.strictObject({

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { ProtocolName } from '../../protocols/protocol.ts'
-import type { BackendTarget } from '../backends/backend.ts'
+import type { BackendTarget, SentinelTarget } from '../backends/backend.ts'
 import { readLimits } from '../grants/limits.ts'
 import type { AdminConfig, Reporter, SystemConfig } from './config.ts'
 import type { WrittenConfiguration } from './schema.ts'
@@ -101,10 +101,19 @@ function readBackend(
       },
     )
   }
+  if (written.sentinel !== undefined && protocol !== 'redis') {
+    report([...path, 'sentinel'], 'only Redis systems have sentinels', { mend: 'remove it' })
+  }
+  if (written.sentinel !== undefined && url.port !== '') {
+    report([...path, 'url'], 'the sentinels say where the master is', {
+      mend: `write the name of the master and no port: \`${schemes[0]}//user@mymaster/0\``,
+    })
+  }
   // The brackets of an IPv6 address belong to the URL, not to the host.
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const securedByScheme = url.protocol === 'rediss:' || url.protocol === 'valkeys:'
-  const tls = written.tls ?? (isLoopback(host) && !securedByScheme ? 'disable' : 'verify-full')
+  const hosts = written.sentinel?.addresses.map((address) => address.host) ?? [host]
+  const tls = written.tls ?? (hosts.every(isLoopback) && !securedByScheme ? 'disable' : 'verify-full')
   if (protocol === 'redis' && tls === 'prefer') {
     report([...path, 'tls'], 'Redis cannot negotiate TLS', {
       mend: 'write `disable`, `require`, `verify-ca` or `verify-full`',
@@ -119,6 +128,20 @@ function readBackend(
     schema: written.schema ?? 'public',
     tls,
     ca: written.ca === undefined ? undefined : readPem(written.ca, folder, [...path, 'ca'], report),
+    ...(written.sentinel !== undefined && { sentinel: readSentinel(written.sentinel, tls) }),
+  }
+}
+
+/** @param tls of the backend, which the sentinels have too unless they say otherwise */
+function readSentinel(
+  written: NonNullable<WrittenBackend['sentinel']>,
+  tls: BackendTarget['tls'],
+): SentinelTarget {
+  return {
+    addresses: written.addresses,
+    user: written.user,
+    password: written.password,
+    tls: written.tls ?? (tls === 'prefer' ? 'require' : tls),
   }
 }
 
