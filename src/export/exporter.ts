@@ -46,6 +46,8 @@ export type OnOutcome = (outcome: ExportOutcome, records: number) => void
 export interface Exporter {
   /** Never waits and never throws; a record for which there is no room is dropped and counted. */
   offer(record: AuditRecord): void
+  /** Records that were offered, and are neither sent nor dropped. */
+  readonly held: number
   /** Sends what waits, as far as that is done within the time; the rest is dropped and counted. */
   close(graceMs: number): Promise<void>
 }

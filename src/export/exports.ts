@@ -49,6 +49,8 @@ export class Exports {
   /** Bytes and records that are with the thread and not taken up. */
   #sentBytes = 0
   readonly #sentRecords: number[] = []
+  /** Records that each exporter held when it was last heard of. */
+  readonly #held = new Map<ExporterName, number>()
   #closing = false
 
   /** `undefined` where nothing is exported. */
@@ -69,6 +71,7 @@ export class Exports {
   readonly written = (lines: Uint8Array, records: number): void => {
     if (
       this.#thread === undefined ||
+      this.#closing ||
       this.#sentBytes + this.#batch.bytes + lines.length > WAITING_BYTES_MAX
     ) {
       this.#dropped(records)
@@ -131,6 +134,7 @@ export class Exports {
     } else if (message.kind === 'counts') {
       this.#options.count(message.exporter, 'sent', message.sent)
       this.#options.count(message.exporter, 'dropped', message.dropped)
+      this.#held.set(message.exporter, message.held)
     } else {
       this.#sentBytes -= message.bytes
       this.#sentRecords.shift()
@@ -140,15 +144,17 @@ export class Exports {
     }
   }
 
-  /** The thread is gone, and what it had with it. What its exporters held is not known here: they are counted as it ran. */
+  /** The thread is gone, and what it had with it. */
   #failed(thread: Worker, why: string): void {
     if (thread !== this.#thread) return
     this.#thread = undefined
+    for (const records of this.#sentRecords) this.#dropped(records)
+    for (const [name, records] of this.#held) this.#options.count(name, 'dropped', records)
+    this.#sentRecords.length = 0
+    this.#held.clear()
+    this.#sentBytes = 0
     if (this.#closing) return
     this.#options.notice(`error: the exporters failed and are started anew: ${why}`)
-    for (const records of this.#sentRecords) this.#dropped(records)
-    this.#sentRecords.length = 0
-    this.#sentBytes = 0
     this.#restart = setTimeout(() => this.#start(), RESTART_MS).unref()
   }
 
@@ -165,7 +171,6 @@ export class Exports {
     const timer = setTimeout(() => void thread.terminate(), GRACE_MS + END_MS)
     await ended
     clearTimeout(timer)
-    this.#thread = undefined
   }
 }
 

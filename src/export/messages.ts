@@ -9,12 +9,13 @@ export type ToThread =
 export type FromThread =
   /** A batch is with the exporters; its memory comes back. */
   | { readonly kind: 'taken'; readonly buffer: ArrayBuffer; readonly bytes: number }
-  /** Records since the last such message. */
+  /** Records since the last such message, and those that wait now: they are lost if the thread is. */
   | {
       readonly kind: 'counts'
       readonly exporter: ExporterName
       readonly sent: number
       readonly dropped: number
+      readonly held: number
     }
   /** Everything was sent or given up: the thread can be ended. */
   | { readonly kind: 'closed' }

@@ -32,9 +32,7 @@ export class Otlp implements Exporter {
   readonly #provider: LoggerProvider
   readonly #logger: Logger
   readonly #onOutcome: OnOutcome
-  /** Records that were offered and are neither sent nor dropped. */
   #waiting = 0
-
   /** Set when what waits has been given up: nothing of it is tried any more. */
   #over = false
 
@@ -75,6 +73,10 @@ export class Otlp implements Exporter {
       body: bodyOf(record),
       attributes: attributesOf(record),
     })
+  }
+
+  get held(): number {
+    return this.#waiting
   }
 
   async close(graceMs: number): Promise<void> {

@@ -54,6 +54,10 @@ export class Syslog implements Exporter {
     this.#queue.offer(record)
   }
 
+  get held(): number {
+    return this.#queue.size
+  }
+
   async close(graceMs: number): Promise<void> {
     await this.#queue.close(graceMs)
     this.#client.close()

@@ -5,13 +5,16 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { parseRecord } from '../audit/record.ts'
-import type { Exporter, ExporterName, ExportSettings, OnOutcome } from './exporter.ts'
+import {
+  EXPORTERS,
+  type Exporter,
+  type ExporterName,
+  type ExportSettings,
+  type OnOutcome,
+} from './exporter.ts'
 import type { FromThread, ToThread } from './messages.ts'
-import { Otlp } from './otlp.ts'
-import { Syslog } from './syslog.ts'
-import { Webhook } from './webhook.ts'
 
-/** How often the counts are told, where no batch is. */
+/** How soon the counts are told where no batch brings them. */
 const TELL_MS = 250
 
 const NEWLINE = 0x0a
@@ -21,14 +24,16 @@ if (port === null) throw new Error('this file is the entry of a worker thread')
 const tell = (message: FromThread, transfer: readonly ArrayBuffer[] = []): void =>
   port.postMessage(message, [...transfer])
 
-const counts: Partial<Record<ExporterName, { sent: number; dropped: number }>> = {}
+/** What became of an exporter's records since that was last told. */
+type Counts = { sent: number; dropped: number }
+
+const exporters: { readonly name: ExporterName; readonly exporter: Exporter; readonly counts: Counts }[] = []
+
 let telling: NodeJS.Timeout | undefined
 
-function counting(name: ExporterName): OnOutcome {
+function counting(counts: Counts): OnOutcome {
   return (outcome, records) => {
-    const own = counts[name] ?? { sent: 0, dropped: 0 }
-    counts[name] = own
-    own[outcome] += records
+    counts[outcome] += records
     telling ??= setTimeout(tellCounts, TELL_MS)
   }
 }
@@ -36,35 +41,46 @@ function counting(name: ExporterName): OnOutcome {
 function tellCounts(): void {
   clearTimeout(telling)
   telling = undefined
-  for (const name of Object.keys(counts) as ExporterName[]) {
-    const own = counts[name]
-    if (own !== undefined) tell({ kind: 'counts', exporter: name, ...own })
-    delete counts[name]
+  for (const { name, exporter, counts } of exporters) {
+    tell({ kind: 'counts', exporter: name, ...counts, held: exporter.held })
+    Object.assign(counts, { sent: 0, dropped: 0 })
   }
 }
 
-function open({ webhook, otlp, syslog }: ExportSettings): readonly Exporter[] {
-  return [
-    ...(webhook === undefined ? [] : [new Webhook(webhook, counting('webhook'))]),
-    ...(otlp === undefined ? [] : [new Otlp(otlp, counting('otlp'))]),
-    ...(syslog === undefined ? [] : [new Syslog(syslog, counting('syslog'))]),
-  ]
+/** Each is loaded only where it is used: the packages behind them are large. */
+async function open(
+  settings: ExportSettings,
+  name: ExporterName,
+  onOutcome: OnOutcome,
+): Promise<Exporter | undefined> {
+  switch (name) {
+    case 'webhook':
+      return settings.webhook && new (await import('./webhook.ts')).Webhook(settings.webhook, onOutcome)
+    case 'otlp':
+      return settings.otlp && new (await import('./otlp.ts')).Otlp(settings.otlp, onOutcome)
+    case 'syslog':
+      return settings.syslog && new (await import('./syslog.ts')).Syslog(settings.syslog, onOutcome)
+  }
 }
 
-const exporters = open(workerData as ExportSettings)
+for (const name of EXPORTERS) {
+  const counts: Counts = { sent: 0, dropped: 0 }
+  const exporter = await open(workerData as ExportSettings, name, counting(counts))
+  if (exporter !== undefined) exporters.push({ name, exporter, counts })
+}
 
 function take(bytes: Buffer): void {
   for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(NEWLINE, start)
     if (end === -1) break
     const record = parseRecord(bytes.toString('utf8', start, end))
-    if (record !== undefined) for (const exporter of exporters) exporter.offer(record)
+    if (record !== undefined) for (const { exporter } of exporters) exporter.offer(record)
     start = end + 1
   }
 }
 
 async function close(graceMs: number): Promise<void> {
-  await Promise.all(exporters.map((exporter) => exporter.close(graceMs)))
+  await Promise.all(exporters.map(({ exporter }) => exporter.close(graceMs)))
   tellCounts()
   tell({ kind: 'closed' })
 }
@@ -76,4 +92,5 @@ port.on('message', (message: ToThread) => {
   }
   take(Buffer.from(message.buffer, 0, message.bytes))
   tell({ kind: 'taken', bytes: message.bytes, buffer: message.buffer }, [message.buffer])
+  tellCounts()
 })

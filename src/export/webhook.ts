@@ -49,6 +49,10 @@ export class Webhook implements Exporter {
     if (this.#settings.events.includes(record.event)) this.#queue.offer(record)
   }
 
+  get held(): number {
+    return this.#queue.size
+  }
+
   close(graceMs: number): Promise<void> {
     return this.#queue.close(graceMs)
   }
