@@ -1,7 +1,7 @@
 /**
  * Cancels on their way to one backend connection. Each is a connection of its own that says `KILL QUERY`, which ends
  * whatever statement runs when it arrives, and nothing where none runs. So no statement of the client may begin while one
- * is on its way: it could be the wrong one.
+ * is on its way: it would be the wrong one.
  */
 export class Cancels {
   readonly #underWay = new Set<object>()
@@ -19,8 +19,8 @@ export class Cancels {
     this.#underWay.delete(cancel)
   }
 
-  /** None of those begun so far will arrive any more. */
-  giveUp(): void {
+  /** None will arrive any more. */
+  over(): void {
     this.#underWay.clear()
   }
 }

@@ -7,14 +7,6 @@ import { packet } from './frames.ts'
 /** After one command: a pin, a report and a widening, each at most twice. */
 const IN_A_ROW_MAX = 6
 
-/**
- * Runs while a cancel is on its way: it takes the blow in place of the client's next statement, and as it lasts only a
- * moment, whether one is still on its way is soon asked again. DO leaves nothing behind.
- */
-const DECOY_STATEMENT = 'DO SLEEP(0.05)'
-/** Together a little more than the 15 s that a cancel may take to log in; then none comes any more. */
-const DECOYS_MAX = 320
-
 /** ER_QUERY_INTERRUPTED */
 const INTERRUPTED = 1317
 
@@ -24,7 +16,6 @@ export class OwnStatements {
   readonly #owed: string[] = []
   #running: string | undefined
   #inARow = 0
-  #decoys = 0
 
   constructor(cancels: Cancels) {
     this.#cancels = cancels
@@ -36,7 +27,7 @@ export class OwnStatements {
 
   /** True where one must run before the next command of the client. */
   get isDue(): boolean {
-    return this.#owed.length > 0 || this.#cancels.pending
+    return this.#owed.length > 0
   }
 
   owe(...texts: readonly string[]): void {
@@ -51,12 +42,8 @@ export class OwnStatements {
   }
 
   #next(): string | undefined {
-    if (this.#cancels.pending) {
-      this.#decoys += 1
-      if (this.#decoys <= DECOYS_MAX) return DECOY_STATEMENT
-      this.#cancels.giveUp()
-    }
-    this.#decoys = 0
+    // It would be hit in the place of what is to be cancelled.
+    if (this.#cancels.pending) return undefined
     const text = this.#owed.shift()
     if (text === undefined) {
       this.#inARow = 0
@@ -82,7 +69,7 @@ export class OwnStatements {
   replied(error: number | undefined, message: string): void {
     const text = this.#running
     this.#running = undefined
-    if (error === undefined || text === undefined || text === DECOY_STATEMENT) return
+    if (error === undefined || text === undefined) return
     if (error !== INTERRUPTED)
       throw new ProtocolError('mysql', 'server', `the session could not be pinned: ${message}`)
     // Hit by a cancel that began after it.

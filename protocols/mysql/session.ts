@@ -157,6 +157,10 @@ export class MysqlSession implements Session {
     if (this.#running?.statement.id === statementId) this.#limits.timeOut(denial)
   }
 
+  cancelsOver(): void {
+    this.#parts.cancels.over()
+  }
+
   ownSessions(isOwn: (key: string) => boolean): void {
     this.#kills.own(isOwn)
   }
@@ -190,7 +194,7 @@ export class MysqlSession implements Session {
   }
 
   next(): Statement | undefined {
-    if (this.#busy || this.finished || this.#ended) return undefined
+    if (this.#busy || this.finished || this.#ended || this.#parts.cancels.pending) return undefined
     if (this.#own.isDue) {
       this.#runOwn()
       return undefined
@@ -336,22 +340,18 @@ export class MysqlSession implements Session {
     const { command, reading, analyser } = running
     const { prepared } = this.#reply
     if (command.kind === 'prepare' && prepared !== undefined) {
-      const known = this.#known(command.text, analyser)
+      const known = new KnownText(command.text, this.#ignoreSpace, analyser)
       const sent = reading.forward === undefined ? known.text : Buffer.from(reading.forward)
       this.#prepared.add({ id: prepared.id, known, sent, brought: new Brought() })
     } else if (command.kind === 'query') {
       for (const use of reading.uses) {
-        if (use.kind === 'prepare') this.#prepared.setName(use.name, this.#known(command.text, analyser))
+        if (use.kind === 'prepare')
+          this.#prepared.setName(use.name, new KnownText(command.text, this.#ignoreSpace, analyser))
       }
     } else if (command.kind === 'reset_connection') {
       this.#prepared.clear()
       this.#own.owe(this.#parts.pin)
     }
-  }
-
-  #known(text: Buffer, analyser: MysqlAnalyser): KnownText {
-    // A copy: the text is a view into a read of the socket, which may be much larger.
-    return new KnownText(Buffer.from(text), this.#ignoreSpace, analyser)
   }
 
   /** Sends the next statement of our own, before any of the client's. */

@@ -23,8 +23,9 @@ export class KnownText {
   #analyser: MysqlAnalyser
   #reading: Reading
 
-  /** @param text is kept; give a copy where the bytes belong to a larger buffer */
-  constructor(text: Buffer, ignoreSpace: boolean, analyser: MysqlAnalyser) {
+  /** @param bytes are copied: they are a view into a read of the socket, which may be much larger */
+  constructor(bytes: Buffer, ignoreSpace: boolean, analyser: MysqlAnalyser) {
+    const text = Buffer.from(bytes)
     this.text = text
     this.recorded = text.toString('utf8')
     this.#ignoreSpace = ignoreSpace
