@@ -162,8 +162,11 @@ export class PostgresAgentLogin implements AgentLogin {
     if (this.#scram !== undefined)
       this.#outbox.push(frame(SERVER.authentication, int32(AUTH.saslFinal), this.#scram.final))
     this.#outbox.push(frame(SERVER.authentication, int32(AUTH.ok)))
-    for (const [name, value] of backend.parameters)
-      this.#outbox.push(frame(SERVER.parameterStatus, `${name}\0${value}\0`))
+    for (const [name, value] of backend.parameters) {
+      // Whatever the login at the backend is: nobody is a superuser here, and pg_dump asks superusers for more.
+      const told = name === 'is_superuser' ? 'off' : value
+      this.#outbox.push(frame(SERVER.parameterStatus, `${name}\0${told}\0`))
+    }
     this.#outbox.push(frame(SERVER.backendKeyData, this.#key.body))
     this.#outbox.push(frame(SERVER.readyForQuery, 'I'))
     return new PostgresSession({

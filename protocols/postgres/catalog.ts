@@ -14,6 +14,8 @@ export type Relation = {
   readonly kind: RelationKind
   /** User columns in order, without system columns; `undefined`: not known (no server at hand). */
   readonly columns: readonly string[] | undefined
+  /** `pg_class.oid`; `undefined`: not known (no server at hand). */
+  readonly oid?: number
   /** The table of an index. */
   readonly indexOf?: { readonly schema: string; readonly name: string }
 }
@@ -73,6 +75,8 @@ export type PostgresCatalog = {
   readonly schemas: ReadonlySet<string>
   /** Operator names of the pinned schema and others (`schema.name` keys) -> the unvetted functions behind them. */
   readonly operators: ReadonlyMap<string, readonly HiddenCall[]>
+  /** Columns of the catalog that hold nothing in any row now: `pg_catalog.pg_foreign_server.srvoptions`. */
+  readonly blank: ReadonlySet<string>
   /** Types with user-defined casts from or to them -> the unvetted functions behind those. */
   readonly casts: ReadonlyMap<string, readonly HiddenCall[]>
 }
@@ -97,6 +101,7 @@ export function offlineCatalog(options: {
     types: new Map(),
     schemas: new Set([options.schema, 'pg_catalog', 'information_schema']),
     operators: new Map(),
+    blank: new Set(),
     casts: new Map(),
   }
 }

@@ -53,7 +53,7 @@ const VETTED_ROUTINE = `(
   AND EXISTS (SELECT FROM vetted v WHERE v.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND v.objid = p.oid))`
 
 const RELATIONS = `
-  SELECT n.nspname, c.relname, c.relkind,
+  SELECT c.oid::int8 AS oid, n.nspname, c.relname, c.relkind,
     (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
     tn.nspname AS table_schema, t.relname AS table_name
@@ -126,6 +126,15 @@ const CASTS = `
   JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
   WHERE p.oid >= ${FIRST_NORMAL_OID} AND NOT ${VETTED_ROUTINE}`
 
+/** Options of foreign servers tell where other systems are; where there are none, asking for them tells nothing. */
+const BLANK = ['pg_foreign_server.srvoptions', 'pg_foreign_data_wrapper.fdwoptions']
+  .map((name) => {
+    const [catalog, column] = name.split('.')
+    return `SELECT 'pg_catalog.${name}' AS name WHERE NOT EXISTS (
+    SELECT FROM pg_catalog.${catalog} WHERE ${column} IS NOT NULL)`
+  })
+  .join(' UNION ALL ')
+
 /** Changes whenever an object that is read above does: each change makes new row versions, with new `xmin`. */
 const FINGERPRINT = `SELECT ${[
   'pg_class',
@@ -138,6 +147,8 @@ const FINGERPRINT = `SELECT ${[
   'pg_constraint',
   'pg_extension',
   'pg_depend',
+  'pg_foreign_server',
+  'pg_foreign_data_wrapper',
 ]
   .map(
     (catalog) =>
@@ -184,6 +195,7 @@ export async function readCatalog(client: Client, schema: string): Promise<Postg
       types: byName((await rowsOf(client, TYPES, vetted)).map(typeOf)),
       schemas: new Set(schemas.map((row) => String(row['nspname']))),
       operators: operatorsOf(await rowsOf(client, OPERATORS, vetted)),
+      blank: new Set((await rowsOf(client, BLANK)).map((row) => String(row['name']))),
       casts: castsOf(await rowsOf(client, CASTS, vetted)),
     }
   } finally {
@@ -205,8 +217,9 @@ function byName<Named extends { readonly schema: string; readonly name: string }
 const RELATION_KINDS: readonly RelationKind[] = ['r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I', 't']
 
 function relationOf(row: Row): Relation {
-  const { nspname, relname, relkind, columns, table_schema: tableSchema, table_name: tableName } = row
+  const { oid, nspname, relname, relkind, columns, table_schema: tableSchema, table_name: tableName } = row
   return {
+    oid: Number(oid),
     schema: String(nspname),
     name: String(relname),
     // A kind of a newer server is taken as one that cannot be read.

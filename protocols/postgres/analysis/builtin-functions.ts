@@ -17,6 +17,7 @@ export const FUNCTION_CLASSES = [
   'catalog',
   'setting',
   'sequence',
+  'all_sequences',
   'notify',
   'sql_text',
   'sleep',
@@ -293,6 +294,10 @@ const NAMES: Readonly<Record<FunctionClass, string>> = {
   sequence: `
     currval nextval setval
   `,
+  /** Shows the state of sequences whose names are not in the text. */
+  all_sequences: `
+    pg_get_sequence_data
+  `,
   /** Sends a notification: judged where the channel is a literal. */
   notify: `
     pg_notify
@@ -520,7 +525,7 @@ const NAMES: Readonly<Record<FunctionClass, string>> = {
     pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn pg_cursor
     pg_database_collation_actual_version pg_database_size pg_extension_config_dump pg_filenode_relation
     pg_get_aios pg_get_function_sqlbody pg_get_functiondef pg_get_multixact_members
-    pg_get_replication_slots pg_get_sequence_data pg_get_shmem_allocations pg_get_shmem_allocations_numa
+    pg_get_replication_slots pg_get_shmem_allocations pg_get_shmem_allocations_numa
     pg_get_wait_events pg_get_wal_replay_pause_state pg_get_wal_resource_managers
     pg_get_wal_summarizer_state pg_import_system_collations pg_indexes_size pg_input_error_info
     pg_input_is_valid pg_is_wal_replay_paused pg_last_committed_xact pg_last_wal_receive_lsn

@@ -22,11 +22,13 @@ const DRIVER = words(`
 const INTROSPECT = words(`
   pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extensions
   pg_available_extension_versions pg_cast pg_class pg_collation pg_constraint pg_conversion pg_database
-  pg_default_acl pg_depend pg_description pg_event_trigger pg_extension pg_group pg_index pg_indexes
+  pg_default_acl pg_depend pg_description pg_event_trigger pg_extension pg_foreign_data_wrapper
+  pg_foreign_server pg_foreign_table pg_group pg_index pg_indexes
   pg_inherits pg_init_privs pg_language pg_matviews pg_opclass pg_operator pg_opfamily pg_partitioned_table
   pg_policies pg_policy pg_proc pg_publication pg_publication_namespace pg_publication_rel
   pg_publication_tables pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_shdepend
-  pg_shdescription pg_shseclabel pg_sequences pg_statistic_ext pg_tables pg_tablespace pg_timezone_abbrevs
+  pg_shdescription pg_shseclabel pg_sequences pg_statistic_ext pg_subscription pg_tables pg_tablespace
+  pg_timezone_abbrevs
   pg_timezone_names pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser
   pg_ts_template pg_user pg_views pg_statio_all_tables
 `)
@@ -52,6 +54,11 @@ const HIDDEN: Readonly<Record<string, string>> = {
   pg_user: 'passwd useconfig',
   pg_tablespace: 'spcoptions',
   pg_attribute: 'attmissingval',
+  // Where other systems are, and how to log in there.
+  pg_foreign_data_wrapper: 'fdwoptions',
+  pg_foreign_server: 'srvoptions',
+  pg_foreign_table: 'ftoptions',
+  pg_subscription: 'subconninfo subslotname',
   pg_sequences: 'last_value',
   routines: 'routine_definition external_name',
   // The view is known for its names; the figures are statistics.

@@ -1,4 +1,5 @@
 /** FROM items: tables, subqueries, functions, joins, and the names that each brings into view. */
+import { attributesOfTables, tablesListed } from './dumped-tables.ts'
 import { walkExpression, walkNode } from './expressions.ts'
 import { checkFields } from './fields.ts'
 import { useUserOperator } from './functions.ts'
@@ -226,7 +227,8 @@ function sampleItem(walk: Walk, node: Node, level: Scope, left: readonly Item[])
 
 function joinItem(walk: Walk, node: Node, level: Scope, outer: readonly Item[]): Joined {
   const left = fromItem(walk, node['larg'], level, outer)
-  const right = fromItem(walk, node['rarg'], level, [...outer, ...left.items])
+  const listed = tablesListed(walk, node)
+  const right = attributesOfTables(fromItem(walk, node['rarg'], level, [...outer, ...left.items]), listed)
   const merged = mergedColumns(walk, node, left, right)
   const sides = [...left.items, ...right.items]
   walk.work.spend(sides.length + left.columns.length + right.columns.length)

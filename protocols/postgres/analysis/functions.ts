@@ -169,6 +169,12 @@ function useClass(walk: Walk, functionClass: FunctionClass, call: Call): void {
     case 'sequence':
       useSequence(walk, literalOf(call.args[0]), call.name === 'setval' ? 'update' : 'usage')
       return
+    case 'all_sequences':
+      walk.work.spend(walk.catalog.relations.size)
+      for (const { kind, schema, name } of walk.catalog.relations.values())
+        if (kind === 'S') findings.add({ kind: 'sequence', action: 'select', schema, name })
+      if (!walk.catalog.complete) findings.forbid(`\`${call.name}\` shows all sequences`)
+      return
     case 'notify': {
       const channel = literalOf(call.args[0])
       if (channel === undefined) findings.forbid('notifies a channel that is not a literal')

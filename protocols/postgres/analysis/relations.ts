@@ -143,7 +143,7 @@ export function charge(walk: Walk, origin: Origin, column: string | undefined): 
       if (hidden.size === 0) return
       if (column === undefined) {
         walk.findings.forbid(`\`${origin.name}\` has columns that may not be read: ${[...hidden].join(', ')}`)
-      } else if (hidden.has(column)) {
+      } else if (hidden.has(column) && !walk.catalog.blank.has(`${origin.name}.${column}`)) {
         walk.findings.forbid(`\`${origin.name}.${column}\` may not be read`)
       }
     }

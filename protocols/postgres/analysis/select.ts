@@ -16,7 +16,7 @@ import {
   SYSTEM_COLUMNS,
   UNKNOWN_RESULT,
 } from './scope.ts'
-import { isSettingLookup, settingLookup } from './setting-lookup.ts'
+import { changeSetting, isSettingLookup, settingChange, settingLookup } from './setting-lookup.ts'
 import { isNode, listOf, NOTE_WORK, nodeOf, stringOf, type Walk, wordOf } from './walk.ts'
 
 /** The server's own limit, MaxTupleAttributeNumber; a list of stars would make far more out of a short text. */
@@ -88,6 +88,8 @@ export function walkSelect(walk: Walk, node: Node, outer: Scope): Result {
   if (node['larg'] !== undefined || node['rarg'] !== undefined) return walkSetOperation(walk, node, level)
   if (node['intoClause'] !== undefined) useInto(walk, node['intoClause'])
   if (isSettingLookup(node)) return settingLookup(walk)
+  const change = settingChange(node, level)
+  if (change !== undefined) return changeSetting(walk, change)
   const items = walkFrom(walk, node['fromClause'], level)
   const scope: Scope = { items, ctes: level.ctes, parent: level.parent }
   const result =

@@ -12,9 +12,8 @@ const FREE_SETTINGS = words(`
   default_transaction_isolation default_transaction_read_only enable_seqscan enable_indexscan enable_nestloop
   enable_hashjoin enable_mergejoin enable_bitmapscan enable_sort enable_hashagg extra_float_digits geqo
   idle_in_transaction_session_timeout idle_session_timeout intervalstyle jit lock_timeout
-  max_parallel_workers_per_gather plan_cache_mode quote_all_identifiers random_page_cost row_security
-  statement_timeout
-  synchronize_seqscans timezone transaction_deferrable transaction_isolation transaction_read_only
+  max_parallel_workers_per_gather plan_cache_mode quote_all_identifiers random_page_cost
+  restrict_nonsystem_relation_kind row_security statement_timeout synchronize_seqscans timezone transaction_deferrable transaction_isolation transaction_read_only
   transaction_timeout xmlbinary xmloption
 `)
 
@@ -101,6 +100,9 @@ export function setByFunction(walk: Walk, name: string | undefined, value: strin
     walk.findings.forbid('`set_config` with other arguments than literals')
     return
   }
+  // An empty search path, as pg_dump sets it: every name that it leaves means what it means under the pinned one, and
+  // the others are errors of the server.
+  if (name.toLowerCase() === 'search_path' && value === '') return
   // A list is one string here, which the server splits; only plain values are compared.
   useSetting(walk, name, [value])
 }

@@ -36,6 +36,9 @@ create function longest(text, text) returns text language sql immutable as
 create aggregate longest_of (text) (sfunc = longest, stype = text);
 create function stamp() returns trigger language plpgsql as 'begin return new; end';
 create procedure erase() language sql security definer as 'delete from secret';
+create foreign data wrapper elsewhere options (key 'sw0rdfish');
+create server far_away foreign data wrapper elsewhere options (host '10.0.0.9', dbname 'payroll');
+alter table customers add column tier text default 'sw0rdfish';
 create schema hr;
 create table hr.salaries (id int, amount int);
 create table hr.orders (id int, secret text);

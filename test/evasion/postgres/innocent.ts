@@ -179,6 +179,8 @@ export const INNOCENT: readonly string[] = [
   "select current_setting('server_version_num')",
   "select set_config('application_name', 'x', false)",
   "select setting from pg_catalog.pg_settings where name = 'max_index_keys'",
+  "select set_config(name, 'view, foreign-table', false) from pg_settings where name = 'restrict_nonsystem_relation_kind'",
+  "begin; select pg_catalog.set_config('search_path', '', true); select id from public.orders; rollback",
   'listen jobs',
   'notify jobs',
   "notify jobs, 'x'",
@@ -207,6 +209,8 @@ export const INNOCENT_INTROSPECTION: readonly string[] = [
   "select has_table_privilege('orders', 'select')",
   "select pg_get_serial_sequence('orders', 'id')",
   'select extname from pg_extension',
+  'select srvname, srvowner from pg_foreign_server',
+  'select count(*) from pg_subscription',
   'select rolname from pg_roles',
   'select proname, pg_get_function_result(oid) from pg_proc where pronamespace = $1',
 ]

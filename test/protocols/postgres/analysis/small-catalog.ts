@@ -61,6 +61,7 @@ export function smallCatalog(serverVersionNum: number): PostgresCatalog {
     types: new Map(),
     schemas: new Set(['public', 'hr', 'pg_catalog', 'information_schema']),
     operators: new Map([[keyOf('public', '+#'), [{ schema: 'public', name: 'plus' }]]]),
+    blank: new Set(),
     casts: new Map(),
   }
 }
