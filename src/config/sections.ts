@@ -112,8 +112,9 @@ function readBackend(
   // The brackets of an IPv6 address belong to the URL, not to the host.
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const securedByScheme = url.protocol === 'rediss:' || url.protocol === 'valkeys:'
-  const hosts = written.sentinel?.addresses.map((address) => address.host) ?? [host]
-  const tls = written.tls ?? (hosts.every(isLoopback) && !securedByScheme ? 'disable' : 'verify-full')
+  // Of a master that sentinels name, nobody knows here whether it is on this machine.
+  const isHere = written.sentinel === undefined && isLoopback(host)
+  const tls = written.tls ?? (isHere && !securedByScheme ? 'disable' : 'verify-full')
   if (protocol === 'redis' && tls === 'prefer') {
     report([...path, 'tls'], 'Redis cannot negotiate TLS', {
       mend: 'write `disable`, `require`, `verify-ca` or `verify-full`',
@@ -132,17 +133,23 @@ function readBackend(
   }
 }
 
-/** @param tls of the backend, which the sentinels have too unless they say otherwise */
+/** @param tls of the backend, which sentinels on other machines have too unless they say otherwise */
 function readSentinel(
   written: NonNullable<WrittenBackend['sentinel']>,
   tls: BackendTarget['tls'],
 ): SentinelTarget {
+  const areHere = written.addresses.every(({ host }) => isLoopback(host))
   return {
     addresses: written.addresses,
     user: written.user,
     password: written.password,
-    tls: written.tls ?? (tls === 'prefer' ? 'require' : tls),
+    tls: written.tls ?? sentinelTls(areHere, tls),
   }
+}
+
+function sentinelTls(areHere: boolean, tls: BackendTarget['tls']): SentinelTarget['tls'] {
+  if (areHere) return 'disable'
+  return tls === 'prefer' ? 'require' : tls
 }
 
 /** Without a listener and without a socket it listens where it always did. */

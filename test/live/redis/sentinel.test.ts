@@ -25,6 +25,7 @@ before(async () => {
         protocol: 'redis',
         backend: {
           url: `redis://:${password}@${MASTER}/0`,
+          tls: 'disable',
           // Nobody listens on the first.
           sentinel: {
             addresses: ['127.0.0.1:1', `127.0.0.1:${sentinel.port}`],
