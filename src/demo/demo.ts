@@ -23,8 +23,10 @@ import {
   type SystemName,
   writeConfiguration,
 } from './configuration.ts'
+import { parseExposition, type Sample } from './exposition.ts'
 import { printHandsOn } from './hands-on.ts'
-import { checkRecords, playHops, playScript, type Tally } from './play.ts'
+import { playHops, playScript, type Tally } from './play.ts'
+import { checkAlerts, checkRecords, showTimeline } from './records.ts'
 import { startMariadb } from './servers/mariadb.ts'
 import { startPostgres } from './servers/postgres.ts'
 import { freePort, isFree } from './servers/process.ts'
@@ -75,7 +77,8 @@ async function play(once: boolean, stop: AbortSignal, cleanup: (() => Promise<vo
   stop.throwIfAborted()
   await writeKeys(folder)
   const ports = await choosePorts()
-  const { config } = loadConfig(writeConfiguration(folder, backends, ports), {
+  const file = writeConfiguration(folder, backends, ports)
+  const { config } = loadConfig(file, {
     environment: process.env,
     secrets: 'required',
   })
@@ -84,6 +87,7 @@ async function play(once: boolean, stop: AbortSignal, cleanup: (() => Promise<vo
   await gateway.start()
   cleanup.push(() => gateway.stop())
   const doors = await openDoors(folder, ports)
+  const before = await scrape(ports)
   stop.throwIfAborted()
 
   const tally: Tally = { attempts: 0, unexpected: 0, hops: new Map(), explained: new Set() }
@@ -92,7 +96,10 @@ async function play(once: boolean, stop: AbortSignal, cleanup: (() => Promise<vo
     await playScript(name, doors[name], `${server.kind} ${server.version}, grant ${GRANTS[name].name}`, tally)
   }
   await playHops(doors, { ...doors.shop, system: 'payroll', port: ports.payroll }, tally)
-  await checkRecords({ metrics: `http://127.0.0.1:${ports.admin}/metrics`, audit: config.auditFile }, tally)
+  const now = await scrape(ports)
+  checkRecords(config.auditFile, now, tally)
+  await showTimeline(file, doors.shop.run)
+  checkAlerts(before, now, tally)
 
   const good = tally.unexpected === 0
   print()
@@ -110,6 +117,12 @@ async function play(once: boolean, stop: AbortSignal, cleanup: (() => Promise<vo
     printProgress('stopping')
   }
   return good ? 0 : 1
+}
+
+/** What `/metrics` says now. */
+async function scrape(ports: Ports): Promise<readonly Sample[]> {
+  const response = await fetch(`http://127.0.0.1:${ports.admin}/metrics`)
+  return parseExposition(await response.text())
 }
 
 async function startBackends(folder: string, cleanup: (() => Promise<void>)[]): Promise<Backends> {

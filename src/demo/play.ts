@@ -1,5 +1,4 @@
-/** Plays the script against the gateway and holds every answer, metric and record against what was expected. */
-import { readFileSync } from 'node:fs'
+/** Plays the script against the gateway and holds every answer against what was expected. */
 import {
   type Agent,
   connectMysql,
@@ -11,7 +10,7 @@ import {
 } from './agents.ts'
 import { SYSTEMS, type SystemName } from './configuration.ts'
 import { type Expectation, LOGIN_REFUSED, SCRIPT } from './script.ts'
-import { print, printAttempt, printHeading } from './terminal.ts'
+import { printAttempt, printHeading } from './terminal.ts'
 
 export type Tally = {
   attempts: number
@@ -107,50 +106,4 @@ function judge({ system, what, statement, outcome, expect }: Attempt, tally: Tal
 
 function countHop(kind: string, tally: Tally): void {
   tally.hops.set(kind, (tally.hops.get(kind) ?? 0) + 1)
-}
-
-/** Every hop made must stand in the metrics and in the audit log, and no other. */
-export async function checkRecords(
-  places: { readonly metrics: string; readonly audit: string },
-  tally: Tally,
-): Promise<void> {
-  printHeading('records', 'what an operator sees of it')
-  const made = inWords(tally.hops)
-  const counted = hopsInMetrics(await (await fetch(places.metrics)).text())
-  const records = readFileSync(places.audit, 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>)
-  const recorded = new Map<string, number>()
-  for (const { event, kind } of records) {
-    if (event === 'hop') recorded.set(String(kind), (recorded.get(String(kind)) ?? 0) + 1)
-  }
-  for (const [what, hops] of [
-    ['metrics', counted],
-    ['audit log', recorded],
-  ] as const) {
-    const shown = inWords(hops)
-    const outcome: Outcome = { ok: true, shown }
-    tally.attempts += 1
-    if (shown !== made) tally.unexpected += 1
-    printAttempt(what, 'hops by kind', outcome, { asExpected: shown === made, whole: true })
-  }
-  const last = records.findLast(({ event }) => event === 'hop')
-  if (last !== undefined) print(`\n${JSON.stringify(last, undefined, 1).replaceAll(/\n\s*/g, ' ')}`)
-}
-
-function hopsInMetrics(text: string): Map<string, number> {
-  const hops = new Map<string, number>()
-  for (const [, labels = '', value] of text.matchAll(/^bulkhead_hop_attempts_total\{(.*)\} (\S+)$/gm)) {
-    const kind = /kind="([^"]*)"/.exec(labels)?.[1] ?? ''
-    if (Number(value) > 0) hops.set(kind, (hops.get(kind) ?? 0) + Number(value))
-  }
-  return hops
-}
-
-function inWords(hops: ReadonlyMap<string, number>): string {
-  return [...hops]
-    .sort(([a], [b]) => a.localeCompare(b))
-    .map(([kind, count]) => `${kind} ${count}`)
-    .join(', ')
 }

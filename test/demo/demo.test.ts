@@ -36,6 +36,13 @@ test('the demo with --once ends with every attempt as expected, and leaves nothi
   assert.match(output, /42501 permission denied for table employees_salaries/)
   assert.match(output, /1142 SELECT command denied/)
   assert.match(output, /NOPERM /)
+  // The timeline of one run, over the three protocols and the decoy; and the alerts that it sets off.
+  for (const system of ['crm', 'carts']) {
+    assert.match(output, new RegExp(`^\\S+ \\S+ +${system} +HOP +wrong_system to ${system}$`, 'm'))
+  }
+  assert.match(output, /^\S+ \S+ +payroll +HOP +decoy to payroll$/m)
+  assert.match(output, /✓ page +BulkheadHop: sum by/)
+  assert.match(output, /✓ page +BulkheadDecoyTouched: sum by[^✓]*payroll 1$/m)
   assert.ok(!output.includes('\u001b'), 'there is no colour in a pipe')
   assert.deepEqual(leftBehind(folder), [])
   rmSync(folder, { recursive: true })

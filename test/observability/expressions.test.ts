@@ -181,6 +181,22 @@ test('a hop, a decoy, a failing audit log, a backend that is down and a proxy th
   for (const { alert, labels } of rules()) assert.match(labels.severity, /^(page|ticket)$/, alert)
 })
 
+test('the documentation names every metric and every alert, and none that does not exist', () => {
+  const text = readProjectFile('docs/operating.md')
+  const named = new Set([...text.matchAll(/\bbulkhead_[a-z_]+[a-z]\b/g)].map(([name]) => name))
+  const own = [...known.keys()]
+    .filter((name) => name.startsWith('bulkhead_'))
+    .map((name) => name.replace(/_(bucket|sum|count)$/, ''))
+  assert.deepEqual([...named].sort(), [...new Set(own)].sort())
+  const alerts = new Set([...text.matchAll(/\bBulkhead[A-Z]\w+/g)].map(([name]) => name))
+  assert.deepEqual(
+    [...alerts].sort(),
+    rules()
+      .map(({ alert }) => alert)
+      .sort(),
+  )
+})
+
 test('the panels have numbers of their own, stand beside each other, and ask the provisioned source', () => {
   const { panels } = dashboard()
   const source = parse(readProjectFile('docker/grafana/datasources/prometheus.yml')) as {
