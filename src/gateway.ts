@@ -67,6 +67,7 @@ export class Gateway {
       readiness: () => this.#readiness(),
       reload: () => this.reload(),
       version: version(),
+      notice: shared.notice,
     })
   }
 

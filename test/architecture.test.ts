@@ -65,6 +65,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['src/metrics.ts'],
   hono: ['src/admin/guard.ts'],
   'hono/body-limit': ['src/admin/app.ts'],
+  'hono/http-exception': ['src/admin/app.ts'],
   '@hono/zod-openapi': ['src/admin/app.ts', 'src/admin/schemas.ts'],
   '@hono/node-server': ['src/admin/server.ts'],
   '@opentelemetry/api-logs': ['src/export/otlp.ts'],

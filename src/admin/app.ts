@@ -1,6 +1,7 @@
 /** The admin API: health and metrics for everyone who reaches it, everything else for who holds the token. */
 import { createRoute, OpenAPIHono } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
 import type { ZodType } from 'zod'
 import type { Metrics } from '../metrics.ts'
 import type { RunControl } from '../runs/control.ts'
@@ -43,6 +44,8 @@ export type AdminParts = {
   readonly control: RunControl
   readonly reload: () => Promise<Reloaded>
   readonly version: string
+  /** One line for operators. */
+  readonly notice: (line: string) => void
 }
 
 function answer<Schema extends ZodType>(description: string, schema: Schema) {
@@ -66,7 +69,12 @@ export function adminApp(parts: AdminParts, access: GuardOptions): OpenAPIHono {
       return context.json({ error: problems.join('; ') }, 400)
     },
   })
-  app.onError((_error, context) => context.json({ error: 'a bug in the admin API' }, 500))
+  app.onError((error, context) => {
+    // A body that is no JSON, or says that it is something else.
+    if (error instanceof HTTPException) return context.json({ error: error.message }, error.status)
+    parts.notice(`bug in the admin API: ${error.stack ?? error.message}`)
+    return context.json({ error: 'internal error' }, 500)
+  })
   app.notFound((context) => context.json({ error: 'there is no such thing here' }, 404))
   addHealth(app, parts)
   app.use('/v1/*', guard(access))
