@@ -27,7 +27,7 @@ const RETRY_MS_MAX = 60_000
 const SET_BYTES_MAX = 1 << 20
 
 /** The set cannot be had now. */
-export class KeysUnavailable extends Error {
+class KeysUnavailable extends Error {
   readonly code = 'KEYS_UNAVAILABLE'
 
   constructor(cause: unknown) {
@@ -36,7 +36,7 @@ export class KeysUnavailable extends Error {
   }
 }
 
-export type KeySetOptions = {
+type KeySetOptions = {
   readonly url: URL
   /** PEM of the authorities to trust instead of the system's. */
   readonly ca?: string

@@ -153,26 +153,6 @@ export async function addNarrowing(token: string, narrowing: Narrowing): Promise
   return [before, signed, next].join(SEPARATOR)
 }
 
-/** Reads the narrowings of a token without verifying them, for the one who holds it. */
-export function readNarrowings({ blocks }: TokenParts): readonly Narrowing[] | undefined {
-  const narrowings: Narrowing[] = []
-  for (const text of blocks) {
-    const parsed = block.safeParse(payloadOf(text))
-    if (!parsed.success) return undefined
-    const { run, jti, allow, metadata, exp } = parsed.data
-    narrowings.push({ run, jti, allow, metadata, expiresAtMs: exp === undefined ? undefined : exp * 1_000 })
-  }
-  return narrowings
-}
-
-function payloadOf(jws: string): unknown {
-  try {
-    return JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString('utf8'))
-  } catch {
-    return undefined
-  }
-}
-
 /**
  * True where each part of a JWS is written in the one way that its bytes are: readers of base64url overlook spare bits,
  * other alphabets and blanks, and a token must not have two spellings.
