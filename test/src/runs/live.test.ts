@@ -146,3 +146,28 @@ test('the ledger counts sessions and says which systems a run had and which it o
   assert.deepEqual(entry?.systemsTouched, ['s'])
   assert.deepEqual(entry?.systemsTried, ['elsewhere'])
 })
+
+test('a kill reaches a session of the same run on the same system, and no other', () => {
+  const runs = newRuns()
+  const cancelled: string[] = []
+  const open = (key: string, of: RunToken, system = 's'): LiveSession & { ended: string[] } => {
+    const live = { ...session(runs, of, system), cancelKey: key, cancel: () => cancelled.push(key) }
+    runs.add(live)
+    return live
+  }
+  const own = open('own', token('r-1'))
+  const asking = open('asking', token('r-1'))
+  open('elsewhere', token('r-1'), 'other')
+  open('foreign', token('r-2'))
+  open('namesake', token('r-1', 'another issuer'))
+  const keys = ['own', 'asking', 'elsewhere', 'foreign', 'namesake', 'nobody']
+  assert.deepEqual(
+    keys.filter((key) => runs.isOwn(key, asking)),
+    ['own', 'asking'],
+  )
+  runs.kill({ key: 'own', what: 'statement' })
+  runs.kill({ key: 'nobody', what: 'session' })
+  assert.deepEqual([cancelled, own.ended], [['own'], []])
+  runs.kill({ key: 'own', what: 'session' })
+  assert.deepEqual(own.ended, ['revoked'])
+})
