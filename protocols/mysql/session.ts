@@ -317,12 +317,8 @@ export class MysqlSession implements Session {
       else if (running.command.kind === 'prepare') this.#prepared.forgetLast()
       const { rows, bytes } = this.#reply
       const limit = this.#limits.end(running.command, this.#reply)
-      this.#complete(running, {
-        rows,
-        bytes,
-        error: error === undefined ? undefined : String(error),
-        ...(limit !== undefined && { limit }),
-      })
+      const code = error === undefined ? undefined : String(error)
+      this.#complete(running, { rows, bytes, error: code, ...(limit !== undefined && { limit }) })
     }
     this.#runOwn()
   }

@@ -107,6 +107,7 @@ export class Relay implements LiveSession {
     metrics.session(1)
     this.#record.started(this.#judge)
     this.#limits.set(this.#grant.limits)
+    this.#session.ownSessions?.((key) => shared.runs.isOwn(key, this))
     const client = this.#client
     const upstream = this.#upstream
     client.on('data', this.#fromClient)
@@ -207,6 +208,8 @@ export class Relay implements LiveSession {
     else if (this.#drainCause !== undefined && this.#session.idle && !this.#deferred && !this.#refreshing)
       this.end(this.#drainCause)
     else this.#balance()
+    const kill = this.#session.takeKill?.()
+    if (kill !== undefined) shared.runs.kill(kill)
   }
 
   /** Gives how many statements it recorded. */

@@ -1,6 +1,6 @@
 /** The runs that are live in this process: their sessions, their cancel keys, and what is done to all of a run's at once. */
 import type { HopKind } from '../../protocols/analysis.ts'
-import type { EndCause } from '../../protocols/session.ts'
+import type { EndCause, KillRequest } from '../../protocols/session.ts'
 import type { Grant } from '../grants/grant.ts'
 import { type RunToken, rootRun } from '../grants/token.ts'
 import type { RunEntry, RunLedger } from './ledger.ts'
@@ -108,6 +108,19 @@ export class Runs {
     if (session === undefined) return this.#endedKeys.has(key) ? 'ended' : 'foreign'
     session.cancel()
     return 'done'
+  }
+
+  /** Whether this is the cancel key of an open session of the same run on the same system. */
+  isOwn(key: string, { token, system }: Pick<LiveSession, 'token' | 'system'>): boolean {
+    const named = this.#byCancelKey.get(key)
+    return named !== undefined && named.system === system && runKeyOf(named.token) === runKeyOf(token)
+  }
+
+  /** Does what a session of the same run asks for; nothing where the other has ended meanwhile. */
+  kill({ key, what }: KillRequest): void {
+    const session = this.#byCancelKey.get(key)
+    if (what === 'statement') session?.cancel()
+    else session?.end({ kind: 'revoked', message: 'a session of the same run has killed this one' })
   }
 
   /**
