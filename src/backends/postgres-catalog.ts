@@ -152,7 +152,7 @@ const FINGERPRINT = `SELECT ${[
 ]
   .map(
     (catalog) =>
-      `(SELECT pg_catalog.count(*) || '.' || pg_catalog.sum(xmin::text::bigint) FROM pg_catalog.${catalog})`,
+      `(SELECT pg_catalog.count(*) || '.' || COALESCE(pg_catalog.sum(xmin::text::bigint), 0) FROM pg_catalog.${catalog})`,
   )
   .join(` || ' ' || `)} AS fingerprint`
 

@@ -7,7 +7,7 @@
  * `a.attmissingval` holds a value of rows: what a column that was added with a default has in older ones. Where the join
  * keeps to tables that the text lists, reading it is reading those tables.
  */
-import type { Relation } from '../catalog.ts'
+import { keyOf } from '../catalog.ts'
 import type { Node } from './grammar.ts'
 import type { Column, Item, Origin } from './scope.ts'
 import { isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
@@ -15,26 +15,29 @@ import { isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
 /** pg_dump lists as many as fit; each is looked up. */
 const TABLES_MAX = 1_000
 
-/** The tables to which a join keeps its right side, where it has that form; each is to be charged as a whole. */
-export function tablesListed(walk: Walk, join: Node): readonly Relation[] | undefined {
+/** The tables to which a join keeps its right side, where it has that form. */
+export function tablesListed(walk: Walk, join: Node): readonly Origin[] | undefined {
   if (join['jointype'] !== 'JOIN_INNER' || join['isNatural'] === true || join['usingClause'] !== undefined)
     return undefined
   const list = nodeOf(join['larg'], 'RangeFunction')
   const attributes = nodeOf(join['rarg'], 'RangeVar')
   if (list === undefined || attributes === undefined) return undefined
   if (attributes['relname'] !== 'pg_attribute' || attributes['schemaname'] !== 'pg_catalog') return undefined
+  // A function of the pinned schema could be taken for the one that gives the list as it is.
+  if (walk.catalog.routines.has(keyOf(walk.catalog.schema, 'unnest'))) return undefined
   const oids = oidsOf(list)
   const listAlias = aliasOf(list)
   const attributesAlias = aliasOf(attributes)
   if (oids === undefined || listAlias?.columns.length !== 1 || attributesAlias === undefined) return undefined
   if (attributesAlias.columns.length > 0) return undefined
-  const left = `${listAlias.name}.${listAlias.columns[0]}`
-  if (!isEquality(join['quals'], left, `${attributesAlias.name}.attrelid`)) return undefined
-  const relations: Relation[] = []
+  const left = [listAlias.name, listAlias.columns[0] ?? '']
+  if (!isEquality(join['quals'], left, [attributesAlias.name, 'attrelid'])) return undefined
+  const tables: Origin[] = []
   walk.work.spend(walk.catalog.relations.size)
   for (const relation of walk.catalog.relations.values())
-    if (relation.oid !== undefined && oids.has(relation.oid)) relations.push(relation)
-  return relations.length === oids.size ? relations : undefined
+    if (relation.oid !== undefined && oids.has(relation.oid))
+      tables.push({ kind: 'table', relation, action: 'select' })
+  return tables.length === oids.size ? tables : [{ kind: 'unlisted' }]
 }
 
 /** The numbers of `unnest('{…}'::pg_catalog.oid[])`, alone and without ORDINALITY. */
@@ -47,12 +50,12 @@ function oidsOf(list: Node): ReadonlySet<number> | undefined {
   const args = listOf(call?.['args'])
   const name = wordsOf(call?.['funcname'])
   if (functions.length !== 1 || args.length !== 1) return undefined
-  if (name?.join('.') !== 'unnest' && name?.join('.') !== 'pg_catalog.unnest') return undefined
+  if (name?.join('\0') !== 'unnest' && name?.join('\0') !== 'pg_catalog\0unnest') return undefined
   const cast = nodeOf(args[0], 'TypeCast')
-  const type = isNode(cast?.['typeName']) ? wordsOf(cast['typeName']['names'])?.join('.') : undefined
+  const type = isNode(cast?.['typeName']) ? wordsOf(cast['typeName']['names'])?.join('\0') : undefined
   const text = nodeOf(cast?.['arg'], 'A_Const')?.['sval']
   const written = isNode(text) ? stringOf(text['sval']) : undefined
-  if (type !== 'pg_catalog.oid' || written === undefined || !/^\{[0-9]+(,[0-9]+)*\}$/.test(written))
+  if (type !== 'pg_catalog\0oid' || written === undefined || !/^\{[0-9]+(,[0-9]+)*\}$/.test(written))
     return undefined
   const oids = new Set(written.slice(1, -1).split(',').map(Number))
   return oids.size > TABLES_MAX ? undefined : oids
@@ -68,23 +71,27 @@ function aliasOf(item: Node): Alias | undefined {
   return name === undefined || columns === undefined ? undefined : { name, columns }
 }
 
-function isEquality(value: unknown, left: string, right: string): boolean {
+function isEquality(value: unknown, left: readonly string[], right: readonly string[]): boolean {
   const comparison = nodeOf(value, 'A_Expr')
-  if (comparison?.['kind'] !== 'AEXPR_OP' || wordsOf(comparison['name'])?.join('.') !== '=') return false
-  const written = (side: unknown): string | undefined =>
-    wordsOf(nodeOf(side, 'ColumnRef')?.['fields'])?.join('.')
-  return written(comparison['lexpr']) === left && written(comparison['rexpr']) === right
+  const operator = wordsOf(comparison?.['name'])
+  if (comparison?.['kind'] !== 'AEXPR_OP' || operator?.length !== 1 || operator[0] !== '=') return false
+  return isColumn(comparison['lexpr'], left) && isColumn(comparison['rexpr'], right)
+}
+
+/** Word by word: a quoted name may hold the dot between two. */
+function isColumn(value: unknown, words: readonly string[]): boolean {
+  const written = wordsOf(nodeOf(value, 'ColumnRef')?.['fields'])
+  return written?.length === words.length && written.every((word, index) => word === words[index])
 }
 
 /** The right side of such a join: its hidden column is read as the tables are. */
 export function attributesOfTables<
   T extends { readonly items: readonly Item[]; readonly columns: readonly Column[] },
->(right: T, tables: readonly Relation[] | undefined): T {
+>(right: T, tables: readonly Origin[] | undefined): T {
   if (tables === undefined) return right
-  const origins = tables.map((relation): Origin => ({ kind: 'table', relation, action: 'select' }))
   const ofTables = (column: Column): Column =>
     column.name === 'attmissingval'
-      ? { ...column, charges: origins.map((origin) => ({ origin, column: undefined })) }
+      ? { ...column, charges: tables.map((origin) => ({ origin, column: undefined })) }
       : column
   return {
     ...right,

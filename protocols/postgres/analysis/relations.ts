@@ -138,6 +138,9 @@ export function charge(walk: Walk, origin: Origin, column: string | undefined): 
       return
     case 'sequence':
       return
+    case 'unlisted':
+      walk.findings.unknown('a table is named by its number that there is not')
+      return
     case 'catalog': {
       const { hidden } = origin.relation
       if (hidden.size === 0) return

@@ -11,6 +11,8 @@ export type Origin =
   | { readonly kind: 'table'; readonly relation: Relation; readonly action: RelationAction }
   | { readonly kind: 'sequence'; readonly relation: Relation }
   | { readonly kind: 'catalog'; readonly relation: CatalogRelation; readonly name: string }
+  /** Tables named by their numbers, not all of which the snapshot holds. */
+  | { readonly kind: 'unlisted' }
 
 /** `column` is `undefined` where it may be any column. */
 export type Charge = { readonly origin: Origin; readonly column: string | undefined }

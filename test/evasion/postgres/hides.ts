@@ -476,7 +476,7 @@ export const HIDES: readonly Hiding[] = [
       'select row_to_json(p) from pg_proc p',
       'select rolpassword from pg_roles',
       'select attmissingval from pg_attribute',
-      "select a.attmissingval from unnest('{1}'::pg_catalog.oid[]) as src(tbloid) join pg_catalog.pg_attribute a on (src.tbloid = a.attrelid)",
+      `select (select a.attmissingval from unnest('{1259}'::pg_catalog.oid[]) as src(tbloid) join pg_catalog.pg_attribute a on ("src.tbloid" = a.attrelid) limit 1) from (select 'secret'::regclass::oid as "src.tbloid") z`,
       "select a.attmissingval from unnest('{1259}'::pg_catalog.oid[]) as src(tbloid) join pg_catalog.pg_attribute a on (src.tbloid <> a.attrelid)",
       "select a.attmissingval from unnest('{1259}'::pg_catalog.oid[]) as src(tbloid) join pg_catalog.pg_attribute a on (src.tbloid = a.attrelid or true)",
       "select a.attmissingval from unnest('{1259}'::pg_catalog.oid[]) as src(tbloid) right join pg_catalog.pg_attribute a on (src.tbloid = a.attrelid)",
@@ -745,6 +745,7 @@ export const HIDES: readonly Hiding[] = [
     trick: 'names what is not there',
     reason: 'unknown_object',
     statements: [
+      "select a.attmissingval from unnest('{1}'::pg_catalog.oid[]) as src(tbloid) join pg_catalog.pg_attribute a on (src.tbloid = a.attrelid)",
       'select * from no_such_table',
       'select * from no_such_schema.orders',
       'select no_such_column from orders',

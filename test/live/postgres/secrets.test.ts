@@ -7,7 +7,7 @@ import { Client } from 'pg'
 import selfsigned from 'selfsigned'
 import { secretVerifier } from '../../../protocols/secret.ts'
 import { postgresServer } from '../../support/servers.ts'
-import { postgresProgram } from './programs.ts'
+import { postgresPrograms } from './programs.ts'
 import { openWireProxy, type WireProxy } from './proxy.ts'
 
 const SECRET = 'iP2t-8Rr0_pWvQ5xYkLmZg'
@@ -66,16 +66,20 @@ test('pg with a wrong secret is refused in the words of the server', async () =>
 })
 
 test('libpq logs in as it likes to bind', async (context) => {
-  const psql = postgresProgram('psql')
+  const [psql] = postgresPrograms('psql')
   if (psql === undefined) {
     context.skip('psql is not on this machine')
     return
   }
   const run = async (proxy: WireProxy, password: string, words: string): Promise<string> => {
     const target = `host=127.0.0.1 port=${proxy.port} user=r-secret dbname=postgres ${words}`
-    const { stdout } = await promisify(execFile)(psql, ['-X', '-w', '-At', target, '-c', 'select 1'], {
-      env: { PATH: process.env['PATH'], PGPASSWORD: password },
-    })
+    const { stdout } = await promisify(execFile)(
+      psql.file,
+      [...psql.before, '-X', '-w', '-At', target, '-c', 'select 1'],
+      {
+        env: { PATH: process.env['PATH'], PGPASSWORD: password },
+      },
+    )
     return stdout.trim()
   }
   for (const [proxy, words] of [
