@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { stringify } from 'yaml'
+import { auditFiles } from '../../../src/audit/files.ts'
+import { AuditLog } from '../../../src/audit/log.ts'
+import { writeKeys } from '../../../src/commands/init.ts'
+import { type Ran, runCli, startCli } from '../../support/cli.ts'
+
+let folder: string
+let file: string
+
+/** Two runs, one denial, one hop, over several files with checkpoints. */
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-cli-'))
+  await writeKeys(folder)
+  file = join(folder, 'logs', 'audit.jsonl')
+  mkdirSync(join(folder, 'logs'))
+  writeFileSync(
+    join(folder, 'bulkhead.yaml'),
+    stringify({
+      systems: { shop: { protocol: 'postgres', listen: '127.0.0.1:0', decoy: true } },
+      issuers: [{ issuer: 'bulkhead', key: './keys/issuer.pub.jwk' }],
+      // The private key is not there for whoever only reads the log.
+      audit: { file: './logs/audit.jsonl', checkpoint: { key: './keys/nowhere.jwk' } },
+    }),
+  )
+  const log = opened()
+  for (let index = 0; index < 40; index += 1) {
+    const context = { system: 'shop', protocol: 'postgres', run: `r-${index % 2}`, agent: 'triage' } as const
+    const access = [{ action: 'select', resource: `public.${index === 7 ? 'salaries' : 'orders'}(id)` }]
+    const judged =
+      index === 7
+        ? { verdict: 'deny', reason: 'not_granted', missing: access }
+        : { verdict: 'allow', rules: [] }
+    const statement = index === 5 ? "select '\u001b[2J\u202e'" : `select ${index}`
+    log.appendEvent('statement', context, {
+      id: index,
+      statement,
+      action: 'select',
+      accesses: access,
+      ...judged,
+    })
+    log.appendEvent('result', context, { id: index, rows: 1, bytes: 2_048, duration_us: 1_500 })
+    if (index === 9) log.appendEvent('hop', context, { kind: 'file_reach', from: 'shop', to: '/etc/passwd' })
+    log.flush(0)
+  }
+  log.close()
+})
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+function opened(): AuditLog {
+  const key = readFileSync(join(folder, 'keys', 'issuer.jwk'), 'utf8')
+  return new AuditLog(file, { rotate: { bytes: 10_000 }, checkpoint: { key, everyMs: 60_000 } })
+}
+
+const audit = (...args: string[]): Promise<Ran> => runCli(['audit', ...args], { cwd: folder })
+
+test('a whole log is told with its head, which can be asked for later; a changed one with the place', async () => {
+  const { code, out } = await audit('verify')
+  assert.equal(code, 0, out)
+  assert.match(out, /^whole: \d+ records in \d files/m)
+  assert.match(out, /^signed up to record \d+$/m)
+  const head = /^head: (\d+:[0-9a-f]{64})$/m.exec(out)?.[1] ?? ''
+  assert.equal((await audit('verify', '--expect-head', head)).code, 0)
+  assert.equal((await audit('verify', '--expect-head', `1:${'0'.repeat(64)}`)).code, 1)
+  assert.equal((await audit('verify', '--expect-head', 'nonsense')).code, 2)
+
+  const [first = ''] = auditFiles(file)
+  const changed = join(folder, 'changed.jsonl')
+  writeFileSync(changed, readFileSync(first, 'utf8').replace('"select 3"', '"select 4"'))
+  const bad = await audit('verify', changed, '--key', join(folder, 'keys', 'issuer.pub.jwk'))
+  assert.equal(bad.code, 1)
+  assert.match(bad.out, /changed\.jsonl:7 \(record 7\): changed/)
+  assert.match(bad.out, /^NOT whole/m)
+  const json = JSON.parse((await audit('verify', '--json', changed)).out) as Record<string, unknown>
+  assert.equal(json['whole'], false)
+  assert.equal(json['signaturesChecked'], false, 'files that are named are checked with keys that are named')
+})
+
+test('a query finds records by their fields, over all files', async () => {
+  const lines = async (...args: string[]): Promise<string[]> =>
+    (await audit('query', ...args)).out.split('\n').filter((line) => line !== '')
+  assert.equal((await lines('--run', 'r-1', '--event', 'statement')).length, 21, 'a denial has two lines')
+  const denied = await lines('--verdict', 'deny')
+  assert.match(denied[0] ?? '', /DENY +shop +r-1 +select 7$/)
+  assert.match(denied[1] ?? '', /^ +not_granted: select public\.salaries\(id\)$/)
+  const hops = await lines('--kind', 'file_reach', '--json')
+  assert.equal((JSON.parse(hops[0] ?? '') as Record<string, unknown>)['to'], '/etc/passwd')
+  assert.ok(
+    readFileSync(auditFiles(file)[0] ?? '', 'utf8').includes(hops[0] ?? ''),
+    'as it stands in the log',
+  )
+  assert.equal((await lines('--table', 'salaries')).length, 2)
+  assert.deepEqual(
+    (await lines('--event', 'statement', '--limit', '2')).map((line) => line.slice(-9)),
+    ['select 38', 'select 39'],
+  )
+  assert.equal((await lines('--since', '2000-01-01', '--until', '2001-01-01')).length, 0)
+  assert.ok((await lines('--since', '1h')).length > 80)
+})
+
+test('what a terminal would obey is shown, not done', async () => {
+  const { out } = await audit('query', '--event', 'statement', '--limit', '40')
+  assert.ok(!out.includes('\u001b') && !out.includes('\u202e'))
+  assert.ok(out.includes('\\u001b[2J\\u202e'), out)
+})
+
+test('wrong questions are answered in one line', async () => {
+  for (const args of [
+    ['query', '--since', 'yesterday'],
+    ['query', '--limit', '0'],
+    ['verify', 'nowhere.jsonl'],
+    ['verify', '--key', 'nowhere.jwk'],
+    ['tail', '--lines', 'x'],
+  ]) {
+    const { code, err } = await audit(...args)
+    assert.equal(code, 2, args.join(' '))
+    assert.match(err, /^bulkhead: [^\n]+\n$/, args.join(' '))
+  }
+})
+
+test('tail shows the newest, and follows the log over rotations without losing or repeating a record', async () => {
+  const { out } = await audit('tail', '-n', '3', '--event', 'result')
+  assert.equal(out.split('\n').length, 4)
+
+  const child = startCli(['audit', 'tail', '--follow', '-n', '1', '--event', 'statement', '--json'], {
+    cwd: folder,
+  })
+  let seen = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    seen += chunk.toString()
+  })
+  await once(child.stdout, 'data')
+  const log = opened()
+  for (let index = 100; index < 160; index += 1) {
+    log.appendEvent('statement', undefined, { id: index, filler: 'x'.repeat(500) })
+    log.flush(0)
+    if (index % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  log.close()
+  while (!seen.includes('"id":159')) await once(child.stdout, 'data')
+  child.kill()
+  const ids = seen
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as { id: number }).id)
+  assert.deepEqual(ids, [39, ...Array.from({ length: 60 }, (_, index) => 100 + index)])
+})
