@@ -27,6 +27,9 @@ export const DENY_REASONS = [
 ] as const
 export type DenyReason = (typeof DENY_REASONS)[number]
 
+/** What a line of a Redis grant is about: the server words its denials by it. */
+export type CommandPart = 'command' | 'key' | 'channel'
+
 /** What the client is told of a refused statement. The session words it in its database's own error. */
 export type Denial = {
   readonly reason: DenyReason
@@ -36,6 +39,8 @@ export type Denial = {
   readonly hint?: string
   /** The first access that no allow line covers, so that the error can be the database's own. */
   readonly missing?: Access
+  /** Of a {@link missing} Redis command: what of it some line would have to cover besides. */
+  readonly lacks?: CommandPart
   /** Where the database's own error says it better (a syntax error), send this instead. */
   readonly nativeError?: NativeError
 }

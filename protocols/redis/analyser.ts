@@ -210,6 +210,8 @@ function notUnderstood(action: StatementAction, why: string, nativeError?: Nativ
 }
 
 function noKeys(command: CommandRow): Analysis {
+  // MSET k v k: to the server it is the number that is wrong.
+  if (command.keys.some((spec) => spec.at === 'range' && spec.step > 1)) return wrongArity(command)
   return notUnderstood(command.action, `the keys of \`${command.name}\` are not where they must be`, {
     code: 'ERR',
     message: 'syntax error',

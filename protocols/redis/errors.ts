@@ -44,9 +44,11 @@ export function denialReply(denial: Denial, user: string): Buffer {
   }
 }
 
-/** As the server begins it since 7.2: `User r-42 has no permissions to run the 'get' command`. */
-function permissionSentence({ missing }: Denial, user: string): string {
+/** As the server says it since 7.2 (`getAclErrorMessage` in `acl.c`), with the agent's own user. */
+function permissionSentence({ missing, lacks }: Denial, user: string): string {
   if (missing?.kind !== 'command') return ''
+  if (lacks === 'key') return 'No permissions to access a key: '
+  if (lacks === 'channel') return 'No permissions to access a channel: '
   const { command, subcommand } = missing
   const name = subcommand === undefined ? command : `${command}|${subcommand}`
   return `User ${user} has no permissions to run the '${name}' command: `

@@ -3,9 +3,9 @@
  * other way to `allowed: true` than every access being covered by an allow line or, for catalog reads, by the
  * grant's `metadata`.
  */
-import type { Access } from '../../protocols/access.ts'
+import type { Access, CommandAccess } from '../../protocols/access.ts'
 import type { Analysis, HopKind, NativeError } from '../../protocols/analysis.ts'
-import type { DenyReason } from '../../protocols/session.ts'
+import type { CommandPart, DenyReason } from '../../protocols/session.ts'
 import type { DecoyFinder } from '../grants/decoys.ts'
 import { type Matcher, METADATA_LEVELS, type MetadataLevel } from '../grants/grant.ts'
 
@@ -27,6 +27,8 @@ export type Denied = {
    * that is not granted at all, the relation without its columns, whose names are not for this run to learn.
    */
   readonly missing: readonly Access[]
+  /** Of a Redis command that is missing: the first part of it that no line covers with those before. */
+  readonly lacks?: CommandPart
   readonly hop: { readonly kind: HopKind; readonly target: string | undefined } | undefined
   /** The database's own error, where it says it better. */
   readonly nativeError: NativeError | undefined
@@ -68,13 +70,15 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
 }
 
 /** A touch counts whatever the grant says, and before it. */
-function touchedDecoy({ decoys }: Decider, accesses: readonly Access[]): Denied | undefined {
+function touchedDecoy({ decoys, matcher }: Decider, accesses: readonly Access[]): Denied | undefined {
   if (decoys === undefined) return undefined
   for (const access of accesses) {
     const target = decoys(access)
     if (target !== undefined) {
       const missing = [access.kind === 'relation' ? { ...access, columns: undefined } : access]
-      return { ...denied('hop', undefined), missing, hop: { kind: 'decoy', target } }
+      const lacks = access.kind === 'command' ? lackedPart(access, (one) => matcher.covering(one)) : undefined
+      const hop = { kind: 'decoy', target } as const
+      return { ...denied('hop', undefined), missing, ...(lacks !== undefined && { lacks }), hop }
     }
   }
   return undefined
@@ -115,7 +119,10 @@ function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
     if (lines === undefined) missing.push(uncovered(access, covering))
     else for (const line of lines) rules.add(line)
   }
-  if (missing.length > 0) return { ...denied('not_granted', undefined), missing }
+  if (missing.length > 0) {
+    const lacks = only?.kind === 'command' ? lackedPart(only, covering) : undefined
+    return { ...denied('not_granted', undefined), missing, ...(lacks !== undefined && { lacks }) }
+  }
   return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
 }
 
@@ -124,6 +131,12 @@ function uncovered(access: Access, covering: Matcher['covering']): Access {
   if (covering({ ...access, columns: [] }) === undefined) return { ...access, columns: undefined }
   const columns = access.columns.filter((column) => covering({ ...access, columns: [column] }) === undefined)
   return { ...access, columns }
+}
+
+function lackedPart(access: CommandAccess, covering: Matcher['covering']): CommandPart {
+  if (covering({ ...access, keys: [], channels: [], allKeys: false }) === undefined) return 'command'
+  const coversKeys = covering({ ...access, channels: [] }) !== undefined
+  return coversKeys && access.channels.length > 0 ? 'channel' : 'key'
 }
 
 function anyColumn(access: Access): Access {

@@ -92,6 +92,7 @@ export function denialOf(denied: Denied, allow: readonly string[]): Denial {
     message,
     ...(hint !== undefined && { hint }),
     ...(first !== undefined && { missing: first }),
+    ...(denied.lacks !== undefined && { lacks: denied.lacks }),
     ...(nativeError !== undefined && { nativeError }),
   }
 }

@@ -232,9 +232,14 @@ describe('ioredis', () => {
       const client = await driver(protocol)
       assert.equal(await client.set('open:k', 'v'), 'OK')
       assert.equal(await client.get('open:k'), 'v')
+      await assert.rejects(client.get('secret:k'), /^ReplyError: NOPERM No permissions to access a key: /)
       await assert.rejects(
-        client.get('secret:k'),
-        /NOPERM User r-42 has no permissions to run the 'get' command/,
+        client.publish('secret', 'm'),
+        /^ReplyError: NOPERM No permissions to access a channel: /,
+      )
+      await assert.rejects(
+        client.eval('return 1', 0),
+        /^ReplyError: NOPERM User r-42 has no permissions to run the 'eval' command: /,
       )
       const piped = await client.pipeline().incr('open:n1').get('secret:k').incr('open:n1').exec()
       assert.deepEqual(

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Access } from '../../../protocols/access.ts'
+import type { Access, CommandAccess } from '../../../protocols/access.ts'
 import type { Analysis } from '../../../protocols/analysis.ts'
 import type { Matcher } from '../../../src/grants/grant.ts'
+import { compileRedisGrant, parseSelectorLine } from '../../../src/grants/redis-selector.ts'
 import { type Decider, decide } from '../../../src/policy/decide.ts'
 import { denialOf } from '../../../src/policy/words.ts'
 
@@ -148,4 +149,27 @@ test('of a relation that is not granted at all, the denial tells no column', () 
   const denial = denialOf(verdict, [])
   assert.deepEqual(denial.missing, { ...readOrders, columns: undefined })
   assert.doesNotMatch(denial.message, /salary/)
+})
+
+test('of a Redis command it is told whether the command, a key or a channel is not granted', () => {
+  const matcher = compileRedisGrant(['+get +publish ~a:* &c', '+set ~b:*'].map(parseSelectorLine))
+  const command = (
+    name: string,
+    keys: readonly string[],
+    channels: readonly string[] = [],
+  ): CommandAccess => ({
+    ...{ kind: 'command', command: name, subcommand: undefined, categories: new Set(), allKeys: false },
+    keys: keys.map((key) => ({ key, read: true, write: false })),
+    channels: channels.map((channel) => ({ channel, pattern: false })),
+  })
+  const lacks = (access: CommandAccess) => {
+    const verdict = decide({ ...decider, matcher }, needs(access))
+    return verdict.allowed ? 'nothing' : verdict.lacks
+  }
+  assert.equal(lacks(command('get', ['a:1'])), 'nothing')
+  assert.equal(lacks(command('del', ['a:1'])), 'command')
+  assert.equal(lacks(command('get', ['b:1'])), 'key')
+  assert.equal(lacks({ ...command('get', []), allKeys: true }), 'key')
+  assert.equal(lacks(command('publish', [], ['d'])), 'channel')
+  assert.equal(lacks(command('publish', ['z'], ['d'])), 'key')
 })
