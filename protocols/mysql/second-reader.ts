@@ -89,10 +89,12 @@ export class SecondReader {
 
   #isKnown(table: FoundTable, needs: Needs): boolean {
     // It takes the options of a statement for tables (`UPDATE IGNORE t`); our parser cannot, they are reserved.
-    if (needs.isLocalName(table.name) || this.#reserved.has(asciiUpper(table.name))) return true
+    if (this.#reserved.has(asciiUpper(table.name))) return true
+    const name = this.#names.relation(table.name.replaceAll('``', '`'), true)
+    if (needs.isLocalName(table.name) || needs.isLocalName(name)) return true
     // Every other database was refused before; what is left is information_schema, judged by its own list.
     if (table.schema !== '' && this.#names.database(table.schema) !== this.#names.defaultSchema) return true
-    return needs.mentions(this.#names.relation(table.name.replaceAll('``', '`'), true))
+    return needs.mentions(name)
   }
 
   #find(shape: string): Finding {

@@ -46,8 +46,9 @@ export function aliasName(reader: Reader, name: string): string {
   if (reader.rules.catalog.lowerCaseTableNames !== 0 && !isAscii(name)) {
     notUnderstood('an alias beyond ASCII on a server that does not compare table names exactly')
   }
-  reader.needs.addLocalName(name)
-  return reader.rules.names.relation(name, true)
+  const folded = reader.rules.names.relation(name, true)
+  reader.needs.addLocalName(folded)
+  return folded
 }
 
 /** The name under which a table without an alias goes. */
