@@ -1,9 +1,9 @@
 /** The lines to paste into another terminal while the demo stays up. */
-import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { Door } from './agents.ts'
 import type { Backends, Ports, SystemName } from './configuration.ts'
+import { isProgram } from './servers/programs.ts'
 import { print, printCommand, printHeading } from './terminal.ts'
 
 export function printHandsOn(demo: {
@@ -45,13 +45,4 @@ function program(folder: string | undefined, ...names: readonly string[]): strin
   if (bare !== undefined) return bare
   const fetched = folder === undefined ? undefined : names.map((name) => join(folder, name)).find(isProgram)
   return fetched ?? names[0] ?? ''
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

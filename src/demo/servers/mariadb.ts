@@ -3,12 +3,11 @@
  * made by the server's own bootstrap mode from its SQL files, which is what `mariadb-install-db` does, without that
  * script's needs (perl tools, fixed paths).
  */
-import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createConnection } from 'mysql2/promise'
-import { type Account, type DataFolder, makeDataFolder, runAs, serverAccount } from './account.ts'
-import { freePort, startProcess } from './process.ts'
+import { type DataFolder, runAs } from './account.ts'
+import { launch, type Prepared } from './launch.ts'
+import { mysqlVersion } from './mysql.ts'
 import { findMariadb, type Programs, SERVER_ENVIRONMENT } from './programs.ts'
 import type { DatabaseServer, StartOptions } from './server.ts'
 
@@ -33,59 +32,26 @@ const THROW_AWAY = [
   '--skip-log-bin',
 ]
 
-export async function startMariadb(options: StartOptions): Promise<DatabaseServer> {
-  const progress = options.progress ?? (() => {})
-  const account = serverAccount('mysql')
-  const programs = await findMariadb(account, progress)
-  const data = makeDataFolder(options.folder, account)
-  const password = randomBytes(18).toString('base64url')
-  try {
-    progress('starting MariaDB')
-    await bootstrap(programs, account, data)
-    const port = await freePort()
-    const command = {
-      file: programs.server,
-      args: [
+export function startMariadb(options: StartOptions): Promise<DatabaseServer> {
+  return launch(
+    {
+      ...{ name: 'MariaDB', account: 'mysql', user: 'root', database: 'test', signal: 'TERM' },
+      find: findMariadb,
+      async initialise(prepared) {
+        await bootstrap(prepared)
+        writeInitFile(prepared)
+      },
+      args: ({ programs, data }, port, settings) => [
         ...commonArguments(programs, data),
         ...['--bind-address=127.0.0.1', `--port=${port}`, '--socket=server.sock', '--pid-file=server.pid'],
-        ...['--skip-name-resolve', `--init-file=${initFile(data, account, password)}`],
-        ...(options.settings ?? []),
+        ...['--skip-name-resolve', `--init-file=${initFile(data)}`],
+        ...settings,
       ],
-      environment: SERVER_ENVIRONMENT,
-      signal: 'TERM',
-    } as const
-    const facts = {
-      host: '127.0.0.1',
-      port,
-      user: 'root',
-      password,
-      database: 'test',
-    } as const
-    let version = ''
-    const running = await startProcess(command, account, data, async () => {
-      const connection = await createConnection({
-        ...facts,
-        connectTimeout: 5_000,
-      })
-      try {
-        const [rows] = await connection.query('select version() as version')
-        version = String((rows as readonly { version?: unknown }[])[0]?.version)
-      } finally {
-        await connection.end()
-      }
-    })
-    rmSync(join(data.path, 'init.sql'))
-    return {
-      kind: 'mariadb',
-      version,
-      ...facts,
-      programs: programs.clients,
-      ...running,
-    }
-  } catch (error) {
-    data.remove()
-    throw error
-  }
+      ask: async (login) => ({ kind: 'mariadb', version: await mysqlVersion(login) }),
+      tidy: ({ data }) => rmSync(initFile(data)),
+    },
+    options,
+  )
 }
 
 function commonArguments(programs: Programs, data: DataFolder): readonly string[] {
@@ -118,7 +84,7 @@ function shareFolder(programs: Programs): string {
   return found
 }
 
-async function bootstrap(programs: Programs, account: Account | undefined, data: DataFolder): Promise<void> {
+async function bootstrap({ programs, account, data }: Prepared): Promise<void> {
   const share = shareFolder(programs)
   const files = SYSTEM_TABLES.map((name) => join(share, name)).filter(existsSync)
   const statements = [
@@ -136,11 +102,14 @@ async function bootstrap(programs: Programs, account: Account | undefined, data:
   rmSync(script)
 }
 
-/** Runs in the server before it listens, so nobody can log in without the password at any time. */
-function initFile(data: DataFolder, account: Account | undefined, password: string): string {
-  const path = join(data.path, 'init.sql')
+/** Run in the server before it listens, so nobody can log in without the password at any time. */
+function initFile(data: DataFolder): string {
+  return join(data.path, 'init.sql')
+}
+
+function writeInitFile({ account, data, password }: Prepared): void {
   writeFileSync(
-    path,
+    initFile(data),
     [
       "delete from mysql.global_priv where user = '' or user = 'root';",
       'flush privileges;',
@@ -150,5 +119,4 @@ function initFile(data: DataFolder, account: Account | undefined, password: stri
     ].join('\n'),
     { mode: account === undefined ? 0o600 : 0o644 },
   )
-  return path
 }

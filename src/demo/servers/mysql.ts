@@ -1,10 +1,9 @@
 /** Starts a private MySQL, Oracle's and not MariaDB: root with a password over loopback TCP, nothing synced to disk. */
-import { randomBytes } from 'node:crypto'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
-import { type Account, type DataFolder, makeDataFolder, runAs, serverAccount } from './account.ts'
-import { freePort, startProcess } from './process.ts'
+import { type DataFolder, runAs } from './account.ts'
+import { type Login, launch, type Prepared } from './launch.ts'
 import { findMysql, type Programs, SERVER_ENVIRONMENT } from './programs.ts'
 import type { DatabaseServer, StartOptions } from './server.ts'
 
@@ -19,53 +18,59 @@ const THROW_AWAY = [
 ]
 
 /** @throws ServerUnavailable where there is no MySQL and none can be fetched */
-export async function startMysql(options: StartOptions): Promise<DatabaseServer> {
-  const progress = options.progress ?? (() => {})
-  const account = serverAccount('mysql')
-  const programs = await findMysql(account, progress)
-  const data = makeDataFolder(options.folder, account)
-  const password = randomBytes(18).toString('base64url')
-  try {
-    progress('starting MySQL')
-    const common = commonArguments(programs, data)
-    const initialise = ['--no-defaults', '--initialize-insecure', ...common]
-    await runAs(account, programs.server, initialise, SERVER_ENVIRONMENT)
-    const port = await freePort()
-    const command = {
-      file: programs.server,
-      args: [
+export function startMysql(options: StartOptions): Promise<DatabaseServer> {
+  return launch(
+    {
+      ...{ name: 'MySQL', account: 'mysql', user: 'root', database: 'test', signal: 'TERM' },
+      find: findMysql,
+      initialise,
+      args: ({ programs, data }, port, settings) => [
         ...[
           '--no-defaults',
-          ...common,
+          ...commonArguments(programs, data),
           '--bind-address=127.0.0.1',
           `--port=${port}`,
-          '--mysqlx=OFF',
-          '--secure-file-priv=NULL',
         ],
-        ...['--socket=server.sock', '--pid-file=server.pid', '--skip-log-bin', '--skip-name-resolve'],
-        `--init-file=${initFile(data, account, password)}`,
-        ...(options.settings ?? []),
+        ...['--mysqlx=OFF', '--secure-file-priv=NULL', '--socket=server.sock', '--pid-file=server.pid'],
+        ...['--skip-log-bin', '--skip-name-resolve', `--init-file=${initFile(data)}`],
+        ...settings,
       ],
-      environment: SERVER_ENVIRONMENT,
-      signal: 'TERM',
-    } as const
-    const facts = { host: '127.0.0.1', port, user: 'root', password, database: 'test' } as const
-    let version = ''
-    const running = await startProcess(command, account, data, async () => {
-      const connection = await createConnection({ ...facts, connectTimeout: 5_000 })
-      try {
-        const [rows] = await connection.query('select version() as version')
-        version = String((rows as readonly { version?: unknown }[])[0]?.version)
-      } finally {
-        await connection.end()
-      }
-    })
-    rmSync(join(data.path, 'init.sql'))
-    return { kind: 'mysql', version, ...facts, programs: programs.clients, ...running }
-  } catch (error) {
-    data.remove()
-    throw error
+      ask: async (login) => ({ kind: 'mysql', version: await mysqlVersion(login) }),
+      tidy: ({ data }) => rmSync(initFile(data)),
+    },
+    options,
+  )
+}
+
+/** What a MySQL or MariaDB server says that it is. Rejects while it does not answer. */
+export async function mysqlVersion(login: Login): Promise<string> {
+  const connection = await createConnection({ ...login, connectTimeout: 5_000 })
+  try {
+    const [rows] = await connection.query('select version() as version')
+    return String((rows as readonly { version?: unknown }[])[0]?.version)
+  } finally {
+    await connection.end()
   }
+}
+
+async function initialise({ programs, account, data, password }: Prepared): Promise<void> {
+  const args = ['--no-defaults', '--initialize-insecure', ...commonArguments(programs, data)]
+  await runAs(account, programs.server, args, SERVER_ENVIRONMENT)
+  writeFileSync(
+    initFile(data),
+    [
+      `create user root@'127.0.0.1' identified by '${password}';`,
+      "grant all privileges on *.* to root@'127.0.0.1' with grant option;",
+      "drop user root@'localhost';",
+      'create database test;',
+    ].join('\n'),
+    { mode: account === undefined ? 0o600 : 0o644 },
+  )
+}
+
+/** Run in the server before it listens, so nobody can log in without the password at any time. */
+function initFile(data: DataFolder): string {
+  return join(data.path, 'init.sql')
 }
 
 function commonArguments(programs: Programs, data: DataFolder): readonly string[] {
@@ -83,20 +88,4 @@ function commonArguments(programs: Programs, data: DataFolder): readonly string[
     `--datadir=${join(data.path, 'data')}`,
     ...THROW_AWAY,
   ]
-}
-
-/** Runs in the server before it listens, so nobody can log in without the password at any time. */
-function initFile(data: DataFolder, account: Account | undefined, password: string): string {
-  const path = join(data.path, 'init.sql')
-  writeFileSync(
-    path,
-    [
-      `create user root@'127.0.0.1' identified by '${password}';`,
-      "grant all privileges on *.* to root@'127.0.0.1' with grant option;",
-      "drop user root@'localhost';",
-      'create database test;',
-    ].join('\n'),
-    { mode: account === undefined ? 0o600 : 0o644 },
-  )
-  return path
 }

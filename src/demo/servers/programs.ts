@@ -193,7 +193,8 @@ export function findProgram(name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find(isProgram)
 }
 
-function isProgram(path: string): boolean {
+/** Whether there is a file that may be run. */
+export function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK)
     return true

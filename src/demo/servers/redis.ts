@@ -1,9 +1,7 @@
 /** Starts a private Redis or Valkey: a password, nothing kept on disk. */
-import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
-import { makeDataFolder, serverAccount } from './account.ts'
-import { freePort, startProcess } from './process.ts'
-import { findNewestRedis, findRedis, findValkey, type Programs, SERVER_ENVIRONMENT } from './programs.ts'
+import { type Login, launch } from './launch.ts'
+import { findNewestRedis, findRedis, findValkey } from './programs.ts'
 import type { DatabaseServer, StartOptions } from './server.ts'
 
 /** The machine's Redis, or its Valkey where only that is there, or the Redis of the machine's Debian suite. */
@@ -21,61 +19,33 @@ export function startNewestRedis(options: StartOptions): Promise<DatabaseServer>
   return start('Redis', findNewestRedis, options)
 }
 
-async function start(name: string, find: typeof findRedis, options: StartOptions): Promise<DatabaseServer> {
-  const progress = options.progress ?? (() => {})
-  const account = serverAccount('redis')
-  const programs: Programs = await find(account, progress)
-  progress(`starting ${name}`)
-  const data = makeDataFolder(options.folder, account)
-  const password = randomBytes(18).toString('base64url')
-  try {
-    const port = await freePort()
-    const command = {
-      file: programs.server,
-      args: [
+function start(name: string, find: typeof findRedis, options: StartOptions): Promise<DatabaseServer> {
+  return launch(
+    {
+      ...{ name, account: 'redis', user: 'default', database: '0', signal: 'TERM' },
+      find,
+      args: ({ data, password }, port, settings) => [
         ...['--port', String(port), '--bind', '127.0.0.1', '--requirepass', password, '--dir', data.path],
         ...['--save', '', '--appendonly', 'no', '--daemonize', 'no', '--databases', '16'],
-        ...(options.settings ?? []),
+        ...settings,
       ],
-      environment: SERVER_ENVIRONMENT,
-      signal: 'TERM',
-    } as const
-    const facts = {
-      host: '127.0.0.1',
-      port,
-      user: 'default',
-      password,
-      database: '0',
-    } as const
-    let info = ''
-    const running = await startProcess(command, account, data, async () => {
-      const client = new Redis({
-        host: facts.host,
-        port,
-        password,
-        lazyConnect: true,
-        retryStrategy: () => null,
-      })
-      // ioredis reports a refused connection twice: by the promise, which counts, and by this event.
-      client.on('error', () => {})
-      try {
-        await client.connect()
-        info = await client.info('server')
-      } finally {
-        client.disconnect()
-      }
-    })
+      ask,
+    },
+    options,
+  )
+}
+
+async function ask({ host, port, password }: Login): Promise<{ kind: 'redis' | 'valkey'; version: string }> {
+  const client = new Redis({ host, port, password, lazyConnect: true, retryStrategy: () => null })
+  // ioredis reports a refused connection twice: by the promise, which counts, and by this event.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    const info = await client.info('server')
     const valkey = /^valkey_version:(\S+)/m.exec(info)?.[1]
     const version = valkey ?? /^redis_version:(\S+)/m.exec(info)?.[1] ?? ''
-    return {
-      kind: valkey === undefined ? 'redis' : 'valkey',
-      version,
-      ...facts,
-      programs: programs.clients,
-      ...running,
-    }
-  } catch (error) {
-    data.remove()
-    throw error
+    return { kind: valkey === undefined ? 'redis' : 'valkey', version }
+  } finally {
+    client.disconnect()
   }
 }
