@@ -25,7 +25,10 @@ export const REDIRECTION = errorReply('ERR', 'the backend answered with a redire
 export function denialReply(denial: Denial, user: string): Buffer {
   const { nativeError, reason } = denial
   if (nativeError !== undefined) return errorReply(nativeError.code, nativeError.message)
-  const sentence = denial.hint === undefined ? denial.message : `${denial.message}; ${denial.hint}`
+  const told = namesEveryKey(denial)
+    ? `${denial.message}; with a granted pattern behind MATCH it is`
+    : denial.message
+  const sentence = denial.hint === undefined ? told : `${told}; ${denial.hint}`
   switch (reason) {
     case 'not_granted':
       return errorReply('NOPERM', `${permissionSentence(denial, user)}${sentence}`)
@@ -42,6 +45,11 @@ export function denialReply(denial: Denial, user: string): Buffer {
     case 'audit_unavailable':
       return errorReply('ERR', sentence)
   }
+}
+
+/** `SCAN` without a pattern, where the command as such is granted. */
+function namesEveryKey({ missing, lacks }: Denial): boolean {
+  return lacks === 'key' && missing?.kind === 'command' && missing.command === 'scan' && missing.allKeys
 }
 
 /** As the server says it since 7.2 (`getAclErrorMessage` in `acl.c`), with the agent's own user. */
