@@ -11,7 +11,7 @@ export type RecordedAccess = { readonly action: string; readonly resource: strin
 const RESOURCES_CHARACTERS_MAX = 65_536
 
 /** Stands where something is left out; a name that holds it is quoted. */
-export const CUT = '…'
+const CUT = '…'
 
 /** The accesses as recorded: all of them, unless they are so many that the last one only says how many more there were. */
 export function recordedAccesses(accesses: readonly Access[]): readonly RecordedAccess[] {
@@ -54,7 +54,7 @@ function recordedAccess(access: Access, charactersMax: number): RecordedAccess {
   }
 }
 
-export function commandName({ command, subcommand }: CommandAccess): string {
+function commandName({ command, subcommand }: CommandAccess): string {
   return subcommand === undefined ? command : `${command}|${subcommand}`
 }
 

@@ -5,12 +5,14 @@ import {
   fdatasync,
   fdatasyncSync,
   fstatSync,
+  fsyncSync,
   ftruncateSync,
   openSync,
   readSync,
   statSync,
   writeSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 import { rotatedFiles } from './files.ts'
 import { parseRecord } from './record.ts'
 
@@ -113,6 +115,16 @@ export class AuditFile {
 
   close(): void {
     closeSync(this.#fd)
+  }
+}
+
+/** Brings the names in a file's folder to the device: a file that is synced is lost all the same with its name. */
+export function syncNames(file: string): void {
+  const fd = openSync(dirname(file), 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
   }
 }
 

@@ -17,7 +17,7 @@ export type Block = {
 }
 
 /** A line of a file has no end within {@link LINE_BYTES_MAX}. */
-export class LineTooLong extends Error {
+class LineTooLong extends Error {
   readonly code = 'LINE_TOO_LONG'
 
   constructor(offset: number) {

@@ -24,7 +24,7 @@ export function seqOfRotated(path: string): number {
 /** The rotated files of a log that are still there, the oldest first. @throws the file system's error */
 export function rotatedFiles(file: string): readonly string[] {
   const { stem, extension } = parts(file)
-  return readdirSync(dirname(file))
+  return namesIn(dirname(file))
     .filter(
       (name) =>
         name.length === stem.length + 1 + SEQ_DIGITS + extension.length &&
@@ -40,6 +40,16 @@ export function rotatedFiles(file: string): readonly string[] {
 export function auditFiles(file: string): readonly string[] {
   const rotated = rotatedFiles(file)
   return existsSync(file) ? [...rotated, file] : rotated
+}
+
+/** None where there is no such folder. */
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 function parts(file: string): { readonly stem: string; readonly extension: string } {

@@ -160,8 +160,8 @@ function holderOf(text: string): Holder | undefined {
 function isAlive({ text, touchedMs }: Held): boolean {
   const holder = holderOf(text)
   if (holder === undefined || holder.place !== place()) return Date.now() - touchedMs < UNSEEN_MS
-  const started = startOf(holder.pid)
-  if (started !== null && holder.started !== null) return started === holder.started
+  // Where the system tells when processes began, one of which it tells nothing is dead, or waits dead for its parent.
+  if (holder.started !== null) return startOf(holder.pid) === holder.started
   try {
     process.kill(holder.pid, 0)
     return true

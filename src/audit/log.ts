@@ -7,7 +7,7 @@
  */
 import { existsSync, renameSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
-import { AuditFile, CHAIN_START, type ChainEnd, endOfRotated } from './audit-file.ts'
+import { AuditFile, CHAIN_START, type ChainEnd, endOfRotated, syncNames } from './audit-file.ts'
 import { CheckpointSigner } from './checkpoint.ts'
 import type { AuditContext, AuditEvent } from './event.ts'
 import { rotatedFile } from './files.ts'
@@ -38,6 +38,8 @@ export type AuditOptions = {
   readonly rotate?: { readonly bytes?: number | undefined; readonly everyMs?: number | undefined } | undefined
   /** `key`: text of a private Ed25519 key as a JSON Web Key. */
   readonly checkpoint?: { readonly key: string; readonly everyMs: number } | undefined
+  /** How often the lock is touched and looked after; a test has no time for the usual five seconds. */
+  readonly keepMs?: number | undefined
   /** One line for operators. */
   readonly notice?: ((line: string) => void) | undefined
   /** Milliseconds since the epoch; the same clock that `flush` is called with. */
@@ -91,6 +93,7 @@ export class AuditLog {
     this.#lock = lock
     try {
       this.#target = new AuditFile(file)
+      if (this.#syncs && this.#target.isRegular) syncNames(file)
       const before = this.#target.isRegular && this.#target.end === undefined ? endOfRotated(file) : undefined
       if (before !== undefined) this.#due = [followsFile(before.path, before)]
       this.#end = this.#target.end ?? before ?? { seq: 0, hash: CHAIN_START }
@@ -192,7 +195,7 @@ export class AuditLog {
 
   #tick(): void {
     const nowMs = performance.now()
-    if (nowMs - this.#keptAtMs >= LOCK_KEEP_MS) {
+    if (nowMs - this.#keptAtMs >= (this.#options.keepMs ?? LOCK_KEEP_MS)) {
       this.#keptAtMs = nowMs
       if (this.#lock?.keep() === false) this.#taken()
     }
@@ -292,15 +295,16 @@ export class AuditLog {
 
   #goOn(target: AuditFile, previous: string): void {
     this.#closeFile(this.#target)
+    if (this.#syncs) syncNames(this.file)
     this.#target = target
     this.#isSynced = true
     this.#due = [followsFile(previous, this.#end)]
   }
 
   #closeFile(target: AuditFile): void {
-    const { fsync } = this.#options
-    if (fsync === undefined || fsync === 'never' || this.#isSynced) target.close()
-    else target.sync(() => target.close())
+    // Also where a sync is under way: it may begin only after the file was closed.
+    if (this.#syncs) target.sync(() => target.close())
+    else target.close()
   }
 
   /** Hands over what waits, signs the end, and gives the file free. */
@@ -311,6 +315,12 @@ export class AuditLog {
     this.#checkpoint()
     this.#closeFile(this.#target)
     this.#lock?.release()
+  }
+
+  /** True where records must outlive a crash of the machine. */
+  get #syncs(): boolean {
+    const { fsync } = this.#options
+    return fsync !== undefined && fsync !== 'never'
   }
 
   #now(): number {

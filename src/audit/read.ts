@@ -24,7 +24,7 @@ export async function* readRecords(file: string, filter: RecordFilter = {}): Asy
 }
 
 /** The lines of all files of a log in order; see {@link readRecords}. */
-export async function* logBlocks(file: string): AsyncGenerator<Block> {
+async function* logBlocks(file: string): AsyncGenerator<Block> {
   // Opened first: when it is rotated meanwhile it is still read, and last, whatever its name is by then.
   const current = await opened(file)
   try {

@@ -41,8 +41,23 @@ export function parseRecord(line: string): AuditRecord | undefined {
     return undefined
   }
   if (value === null || typeof value !== 'object') return undefined
-  const { time, seq, event } = value as Partial<AuditRecord>
-  return typeof time === 'string' && typeof seq === 'number' && typeof event === 'string'
+  const { time, seq, event, accesses, missing } = value as Partial<AuditRecord>
+  return typeof time === 'string' &&
+    typeof seq === 'number' &&
+    typeof event === 'string' &&
+    areAccesses(accesses) &&
+    areAccesses(missing)
     ? (value as AuditRecord)
     : undefined
+}
+
+function areAccesses(value: unknown): boolean {
+  return (
+    value === undefined ||
+    (Array.isArray(value) &&
+      value.every(
+        (access: Partial<RecordedAccess> | null) =>
+          typeof access?.action === 'string' && typeof access.resource === 'string',
+      ))
+  )
 }

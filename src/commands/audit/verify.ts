@@ -1,5 +1,5 @@
 import pc from 'picocolors'
-import { type VerifyReport, verifyFiles } from '../../audit/verify.ts'
+import { type VerifyOptions, type VerifyReport, verifyFiles } from '../../audit/verify.ts'
 import { CommandError, EXIT } from '../exit.ts'
 import { configOf, filesOf, type LogOptions, sizeOf, verifierOf } from './log-files.ts'
 import { bytesWords, Progress } from './progress.ts'
@@ -15,22 +15,32 @@ const SHOWN_MAX = 20
 
 /** Follows the chain and checks the signatures; exit 0 for a log that is whole, 1 for one that is not. @throws CommandError */
 export async function auditVerify(named: readonly string[], options: VerifyCommandOptions): Promise<void> {
-  const files = filesOf(named, options)
+  let files = filesOf(named, options)
   // Files that were named, perhaps far from any configuration, are checked with keys that are named.
   const verifier = verifierOf(options.key ?? [], () => (named.length > 0 ? undefined : configOf(options)))
-  const progress = new Progress(files.reduce((total, file) => total + sizeOf(file), 0))
-  const report = await verifyFiles(files, {
-    verifier,
-    expectedHead: headOf(options.expectHead),
-    onProgress: progress.show,
-  })
-  progress.end()
+  const expectedHead = headOf(options.expectHead)
+  let report = await verified(files, { verifier, expectedHead })
+  // A file that was rotated while it was its turn is not where it was looked for.
+  for (let now = filesOf(named, options); report.findingCount > 0 && now.length > files.length; ) {
+    files = now
+    report = await verified(files, { verifier, expectedHead })
+    now = filesOf(named, options)
+  }
   process.exitCode = report.findingCount === 0 ? EXIT.ok : EXIT.denied
   process.stdout.write(
     options.json
       ? `${JSON.stringify({ whole: report.findingCount === 0, signaturesChecked: verifier !== undefined, ...report })}\n`
       : `${words(report, verifier !== undefined).join('\n')}\n`,
   )
+}
+
+async function verified(files: readonly string[], options: VerifyOptions): Promise<VerifyReport> {
+  const progress = new Progress(files.reduce((total, file) => total + sizeOf(file), 0))
+  try {
+    return await verifyFiles(files, { ...options, onProgress: progress.show })
+  } finally {
+    progress.end()
+  }
 }
 
 /** `1234:ab…` or `ab…`. */

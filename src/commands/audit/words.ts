@@ -22,7 +22,7 @@ const KNOWN = new Set([
 export function recordWords(record: AuditRecord, width: number): string {
   const [word, colour] = headWord(record)
   const time = `${record.time.slice(0, 10)} ${record.time.slice(11, 23)}`
-  const start = `${pc.dim(time)} ${colour(word.padEnd(WORD_WIDTH))} ${(record.system ?? '').padEnd(SYSTEM_WIDTH)} ${(record.run ?? '').padEnd(RUN_WIDTH)} `
+  const start = `${pc.dim(visible(time))} ${colour(visible(word).padEnd(WORD_WIDTH))} ${visible(record.system ?? '').padEnd(SYSTEM_WIDTH)} ${visible(record.run ?? '').padEnd(RUN_WIDTH)} `
   const room = Math.max(30, width - INDENT.length)
   const [first, second] = detail(record)
   const below = second === undefined ? '' : `\n${INDENT}${pc.dim(cut(second, room))}`
@@ -56,19 +56,25 @@ function detail(record: AuditRecord): readonly [string, string?] {
       const text = record.statement === undefined ? accessWords(record.accesses) : visible(record.statement)
       if (record.verdict === 'allow') return [text]
       const missing = accessWords(record.missing)
-      return [text, [record.reason, record.why && visible(record.why), missing].filter(Boolean).join(': ')]
+      return [
+        text,
+        [visible(record.reason ?? ''), visible(record.why ?? ''), missing].filter(Boolean).join(': '),
+      ]
     }
     case 'result': {
-      const { rows = 0, bytes = 0, duration_us: us = 0, error } = record
+      const { error } = record
+      const [rows = 0, bytes = 0, us = 0] = [record.rows, record.bytes, record.duration_us].map(Number)
       const failed = error === undefined ? '' : `, error ${visible(error)}`
       return [
         `${rows} row${rows === 1 ? '' : 's'}, ${bytesWords(bytes)}, ${(us / 1_000).toFixed(1)} ms${failed}`,
       ]
     }
     case 'hop':
-      return [`${record.kind ?? ''}${record.to === undefined ? '' : ` → ${visible(record.to)}`}`]
+      return [`${visible(record.kind ?? '')}${record.to === undefined ? '' : ` → ${visible(record.to)}`}`]
     case 'session.start':
-      return [`${record.agent ?? ''} from ${record.client ?? ''} under ${visible(record.grant ?? '')}`]
+      return [
+        `${visible(record.agent ?? '')} from ${visible(record.client ?? '')} under ${visible(record.grant ?? '')}`,
+      ]
     default:
       return [otherMembers(record)]
   }
@@ -81,13 +87,14 @@ function accessWords(accesses: AuditRecord['accesses']): string {
 function otherMembers(record: AuditRecord): string {
   return Object.entries(record)
     .filter(([name]) => !KNOWN.has(name))
-    .map(([name, value]) => `${name}=${visible(typeof value === 'string' ? value : JSON.stringify(value))}`)
+    .map(([name, value]) => `${visible(name)}=${visible(value)}`)
     .join(' ')
 }
 
 /** One line, with controls and what turns the direction of writing shown as escapes. */
-function visible(text: string): string {
-  return escaped(JSON.stringify(text).slice(1, -1)).replaceAll('\\"', '"')
+function visible(text: unknown): string {
+  const plain = typeof text === 'string' ? text : (JSON.stringify(text) ?? '')
+  return escaped(JSON.stringify(plain).slice(1, -1)).replaceAll('\\"', '"')
 }
 
 function cut(text: string, room: number): string {

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AuditLock, AuditLocked } from '../../../src/audit/lock.ts'
 import { AuditLog } from '../../../src/audit/log.ts'
 import { loaderOptions, moduleUrl } from '../../support/child.ts'
@@ -61,6 +62,29 @@ test('a second process is refused by name while the first one lives, and let in 
     [],
     'nothing is left beside the log',
   )
+})
+
+test('a killed process that nobody has buried yet does not hold its lock', {
+  skip: process.platform === 'linux' ? false : 'processes are looked at in /proc',
+}, async () => {
+  const file = join(folder, 'zombie.jsonl')
+  // The shell becomes `sleep`, which never asks after the child that it had before.
+  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  children.push(parent)
+  const [said] = (await once(parent.stdout, 'data')) as [Buffer]
+  const pid = Number(said.toString())
+  const stat = (): string => readFileSync(`/proc/${pid}/stat`, 'utf8')
+  while (!stat().includes(') Z ')) await sleep(5)
+  const lock = new AuditLock(file)
+  const ours = JSON.parse(readFileSync(`${file}.lock`, 'utf8')) as Record<string, unknown>
+  lock.release()
+  const started = stat()
+    .slice(stat().lastIndexOf(')') + 2)
+    .split(' ')[19]
+  writeFileSync(`${file}.lock`, JSON.stringify({ ...ours, pid, started }))
+  new AuditLog(file).close()
 })
 
 test('the same process cannot open a log twice either', () => {

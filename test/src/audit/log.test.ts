@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AuditLog } from '../../../src/audit/log.ts'
 
 let folder: string
@@ -135,6 +138,44 @@ test('a device that is full refuses the records, and they leave no trace in the 
   assert.equal(log.isWritable(2_500), false, 'and still full when it is')
   assert.equal(log.failures, 2)
   log.close()
+})
+
+test('a device that is slow refuses what comes next, not what it took', {
+  skip: process.platform === 'linux' ? false : 'a pipe that is open for both is had on Linux',
+}, async () => {
+  const file = join(folder, 'slow.fifo')
+  execFileSync('mkfifo', [file])
+  // Holds its end open, and reads only after a while: a pipe takes 64 KiB meanwhile.
+  const reader = spawn('sh', ['-c', 'exec 3<>"$0"; echo open; sleep 1.5; exec cat <&3 >/dev/null', file], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(reader.stdout, 'data')
+  const log = new AuditLog(file)
+  log.appendEvent('statement', undefined, { text: 'x'.repeat(1 << 20) })
+  assert.equal(log.flush(10_000), true, 'it is in the file')
+  assert.equal(log.fault, 'slow')
+  assert.equal(log.isWritable(10_500), false, 'but the next ones wait for a quick one')
+  log.appendEvent('statement', undefined, {})
+  assert.equal(log.flush(10_500), false)
+  assert.equal(log.isWritable(11_500), true)
+  assert.equal(log.fault, undefined)
+  log.close()
+  reader.kill('SIGKILL')
+})
+
+test('a log that another process has taken writes nothing any more', async () => {
+  const file = join(folder, 'taken.jsonl')
+  const notices: string[] = []
+  const log = new AuditLog(file, { keepMs: 10, fsync: { everyMs: 10 }, notice: (line) => notices.push(line) })
+  log.append('statement', '')
+  assert.equal(log.flush(0), true)
+  writeFileSync(`${file}.lock`, '{}')
+  while (notices.length === 0) await sleep(5)
+  log.append('statement', '')
+  assert.equal(log.flush(0), false)
+  assert.equal(log.isWritable(Date.now() + 60_000), false, 'and no retry brings it back')
+  log.close()
+  assert.equal(verifiedChain(file), 1)
 })
 
 test('an unwritable place is an error at start, not a silent log', () => {
