@@ -21,12 +21,14 @@ const DRIVER = words(`
 /** Names, columns, types, keys, definitions: what psql's `\d`, ORMs and agents read to learn the schema. */
 const INTROSPECT = words(`
   pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extensions
-  pg_available_extension_versions pg_cast pg_class pg_collation pg_constraint pg_conversion pg_database
+  pg_available_extension_versions pg_cast pg_class pg_collation pg_constraint pg_conversion pg_cursors
+  pg_database
   pg_default_acl pg_depend pg_description pg_event_trigger pg_extension pg_foreign_data_wrapper
   pg_foreign_server pg_foreign_table pg_group pg_index pg_indexes
   pg_inherits pg_init_privs pg_language pg_matviews pg_opclass pg_operator pg_opfamily pg_partitioned_table
-  pg_policies pg_policy pg_proc pg_publication pg_publication_namespace pg_publication_rel
-  pg_publication_tables pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_shdepend
+  pg_policies pg_policy pg_prepared_statements pg_proc pg_publication pg_publication_namespace pg_publication_rel
+  pg_publication_tables pg_rewrite pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_settings
+  pg_shdepend
   pg_shdescription pg_shseclabel pg_sequences pg_statistic_ext pg_subscription pg_tables pg_tablespace
   pg_timezone_abbrevs
   pg_timezone_names pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser
@@ -60,6 +62,10 @@ const HIDDEN: Readonly<Record<string, string>> = {
   pg_foreign_table: 'ftoptions',
   pg_subscription: 'subconninfo subslotname',
   pg_sequences: 'last_value',
+  pg_settings: 'setting boot_val reset_val source sourcefile sourceline pending_restart',
+  // Their names are for tab completion.
+  pg_prepared_statements: 'statement',
+  pg_cursors: 'statement',
   routines: 'routine_definition external_name',
   // The view is known for its names; the figures are statistics.
   pg_statio_all_tables:
