@@ -8,6 +8,8 @@ import type { TailOptions } from './commands/audit/tail.ts'
 import type { VerifyCommandOptions } from './commands/audit/verify.ts'
 import type { CheckOptions } from './commands/check.ts'
 import { CommandError, EXIT } from './commands/exit.ts'
+import type { SuggestOptions } from './commands/grant/suggest.ts'
+import type { UnusedOptions } from './commands/grant/unused.ts'
 import type { IssueOptions } from './commands/issue.ts'
 import type { NarrowOptions } from './commands/narrow.ts'
 import type { ReleaseOptions, RevokeOptions } from './commands/revoke.ts'
@@ -103,7 +105,8 @@ function program(): Command {
 
   withConfig(command('check', 'try a statement against a grant, without a server: exit 0 allow, 1 deny'))
     .argument('<statement>', 'an SQL statement, or a Redis command as typed in redis-cli')
-    .requiredOption('--grant <name>', 'the grant')
+    .option('--grant <name>', 'the grant')
+    .option('--token <token>', 'instead of it, the grant that a token has now; `-` reads standard input')
     .option('--json', 'print JSON', false)
     .action(async (statement: string, options: CheckOptions) => {
       const { check } = await import('./commands/check.ts')
@@ -176,6 +179,7 @@ function program(): Command {
     })
 
   auditCommands(command('audit', 'ask the audit log, follow it, and check that it is whole'))
+  grantCommands(command('grant', 'ask the audit log what grants should say'))
 
   command('demo', 'start three real databases and show scripted agents meet their grants')
     .option('--once', 'end after the script; the exit code tells whether it went as expected', false)
@@ -243,6 +247,35 @@ function auditCommands(audit: Command): void {
     .action(async (options: TailOptions) => {
       const { auditTail } = await import('./commands/audit/tail.ts')
       await auditTail(options)
+    })
+}
+
+function grantCommands(grant: Command): void {
+  const command = (name: string, description: string): Command =>
+    grant
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .helpOption('-h, --help', 'show this help')
+      .option('-c, --config <file>', 'the configuration', CONFIG_DEFAULT)
+      .option('--since <when>', 'at or after a date (`2026-11-23T16:35:00Z`) or a time ago (`15m`)')
+      .option('--until <when>', 'before a date or a time ago')
+      .option('--json', 'print JSON', false)
+
+  command('suggest', 'print the narrowest grant that covers what was done, from the audit log')
+    .option('--run <id>', 'by this run, and those narrowed from it')
+    .option('--grant <name>', 'under this grant')
+    .option('--denied', 'also what was refused for want of an allow line', false)
+    .option('--generalise', 'Redis: make patterns of keys that differ behind their last colon', false)
+    .action(async (options: SuggestOptions) => {
+      const { suggest } = await import('./commands/grant/suggest.ts')
+      await suggest(options)
+    })
+  command('unused', 'print the rights of grants that no run has used, from the audit log')
+    .option('--grant <name>', 'of this grant (default: of each)')
+    .action(async (options: UnusedOptions) => {
+      const { unused } = await import('./commands/grant/unused.ts')
+      await unused(options)
     })
 }
 

@@ -1,14 +1,26 @@
+import { readFileSync } from 'node:fs'
 import pc from 'picocolors'
 import type { Analysis } from '../../protocols/analysis.ts'
 import { recordedAccesses } from '../audit/accesses.ts'
+import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
+import type { Grant } from '../grants/grant.ts'
+import { readIssuers } from '../grants/keys.ts'
+import { grantOfToken } from '../grants/resolve.ts'
+import { verifyToken } from '../grants/token.ts'
 import type { Verdict } from '../policy/decide.ts'
-import { Judge } from '../policy/judge.ts'
-import { accessWords } from '../policy/words.ts'
+import { Judge, type Judgement } from '../policy/judge.ts'
+import { accessWords, type VerdictWord } from '../policy/words.ts'
 import { loadProtocol } from '../protocols.ts'
 import { CommandError, EXIT } from './exit.ts'
 
-export type CheckOptions = { readonly config: string; readonly grant: string; readonly json: boolean }
+export type CheckOptions = {
+  readonly config: string
+  /** One of the two. */
+  readonly grant?: string
+  readonly token?: string
+  readonly json: boolean
+}
 
 /**
  * Tries a statement against a grant without a server. Without a catalog every named table is taken to exist and no
@@ -17,27 +29,49 @@ export type CheckOptions = { readonly config: string; readonly grant: string; re
  */
 export async function check(statement: string, options: CheckOptions): Promise<void> {
   const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
-  const grant = config.grants.get(options.grant)
-  const system = config.systems.get(grant?.system ?? '')
-  if (grant === undefined || system?.backend === undefined) {
-    throw new CommandError(
-      `there is no grant \`${options.grant}\`; the configuration has ${[...config.grants.keys()].join(', ')}`,
-    )
-  }
+  const grant = await grantOf(config, options)
+  const system = config.systems.get(grant.system)
+  if (system?.backend === undefined) throw new CommandError(`\`${grant.system}\` has no backend`)
   const { offline } = await loadProtocol(system.protocol)
   const analyser = await offline(system.backend)
   const analysis = analyser.analyse(statement)
   const judge = new Judge(grant, system, analyser.naming)
-  const { verdict } = judge.judge(analysis)
-  process.exitCode = verdict.allowed ? EXIT.ok : EXIT.denied
+  const judgement = judge.judge(analysis)
+  process.exitCode = judgement.verdict.allowed ? EXIT.ok : EXIT.denied
   process.stdout.write(
-    options.json ? `${JSON.stringify(asJson(analysis, verdict, grant.allow))}\n` : asText(analysis, judge),
+    options.json ? `${JSON.stringify(asJson(analysis, judgement, grant.allow))}\n` : asText(analysis, judge),
   )
 }
 
-function asJson(analysis: Analysis, verdict: Verdict, allow: readonly string[]): unknown {
+/** @throws CommandError, KeyError */
+async function grantOf(config: Config, { grant: name, token }: CheckOptions): Promise<Grant> {
+  if ((name === undefined) === (token === undefined)) {
+    throw new CommandError('say which grant: --grant, or --token for the one of a token')
+  }
+  if (token !== undefined) return grantOfText(config, token)
+  const grant = config.grants.get(name ?? '')
+  if (grant !== undefined) return grant
+  const names = [...config.grants.keys()].join(', ')
+  throw new CommandError(`there is no grant \`${name}\`; the configuration has ${names}`)
+}
+
+/** What the proxy would grant to whoever shows this token now, narrowings and ceilings included. */
+async function grantOfText(config: Config, text: string): Promise<Grant> {
+  const shown = text === '-' ? readFileSync(0, 'utf8').trim() : text
+  const verdict = await verifyToken(shown, await readIssuers(config.issuers), {
+    nowMs: Date.now(),
+    clockSkewMs: config.clockSkewMs,
+  })
+  if (!verdict.valid) throw new CommandError(`the token is refused: ${verdict.fault}`)
+  const system = config.systems.get(verdict.token.system)
+  const grant = system && grantOfToken(verdict.token, system, config.grants)
+  if (grant === undefined) throw new CommandError('the token is refused: unknown_grant')
+  return grant
+}
+
+function asJson(analysis: Analysis, { verdict, word }: Judgement, allow: readonly string[]): unknown {
   return {
-    verdict: verdict.allowed ? 'allow' : 'deny',
+    verdict: word,
     action: analysis.action,
     accesses: 'accesses' in analysis ? recordedAccesses(analysis.accesses) : [],
     ...(verdict.allowed
@@ -51,9 +85,17 @@ function asJson(analysis: Analysis, verdict: Verdict, allow: readonly string[]):
   }
 }
 
+function headOf(verdict: Verdict, word: VerdictWord): string {
+  if (verdict.allowed) return pc.green('ALLOW')
+  const reason = verdict.hop === undefined ? verdict.reason : `${verdict.reason} (${verdict.hop.kind})`
+  return word === 'deny'
+    ? pc.red(`DENY  ${reason}`)
+    : pc.yellow(`WOULD DENY  ${reason}, and relay it: the grant only observes`)
+}
+
 function asText(analysis: Analysis, judge: Judge): string {
-  const { verdict, denial } = judge.judge(analysis)
-  const lines = [verdict.allowed ? pc.green('ALLOW') : pc.red(`DENY  ${verdict.reason}`)]
+  const { verdict, word: verdictWord, denial } = judge.judge(analysis)
+  const lines = [headOf(verdict, verdictWord)]
   const accesses = 'accesses' in analysis ? analysis.accesses : []
   if (accesses.length === 0 && verdict.allowed) lines.push('  reaches nothing that needs a grant')
   for (const access of accesses) {

@@ -144,6 +144,21 @@ export function globCovers(wide: string, narrow: string): boolean {
   return literalPrefix(narrow).startsWith(prefix)
 }
 
+/**
+ * Where the first class begins that holds a character outside ASCII; -1 where there is none. Servers compare the bytes of a
+ * class as signed or unsigned numbers, as the processor has it, so that such a class means this here and that there.
+ */
+export function classOutsideAscii(pattern: string): number {
+  let start = -1
+  for (let p = 0; p < pattern.length; p++) {
+    if (pattern.charCodeAt(p) === BACKSLASH) p += 1
+    else if (start === -1 && pattern.charCodeAt(p) === OPEN) start = p
+    else if (pattern.charCodeAt(p) === CLOSE) start = -1
+    if (start !== -1 && pattern.charCodeAt(p) > 0x7e) return start
+  }
+  return -1
+}
+
 /** What every text that the pattern matches begins with. */
 export function literalPrefix(pattern: string): string {
   let prefix = ''

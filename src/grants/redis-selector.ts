@@ -7,7 +7,7 @@
 import type { Access, ChannelUse, CommandAccess, KeyUse } from '../../protocols/access.ts'
 import { COMMANDS, NAMES } from '../../protocols/redis/index.ts'
 import { AllowLineError } from './allow-line-error.ts'
-import { compileGlob, type Glob, globCovers, literalPrefix, matchGlob } from './glob.ts'
+import { classOutsideAscii, compileGlob, type Glob, globCovers, literalPrefix, matchGlob } from './glob.ts'
 
 /** A longer pattern is a mistake, and would make matching slow. */
 const PATTERN_CHARS_MAX = 512
@@ -179,12 +179,11 @@ function readPattern(word: Word, offset: number): string {
     if (code < 0x20 || code === 0x7f)
       word.fail('a control character in a pattern', offset + i, 'leave it out')
   }
-  // Servers compare the bytes of a class as signed or unsigned numbers, as the processor has it.
-  const class_ = /\[[^\]]*[^\x20-\x7e]/.exec(written)
-  if (class_ !== null) {
+  const outside = classOutsideAscii(written)
+  if (outside !== -1) {
     word.fail(
       'a class with characters outside ASCII',
-      offset + class_.index,
+      offset + outside,
       'write the characters as patterns of their own',
     )
   }

@@ -94,7 +94,7 @@ function sqlAccess(protocol: SqlProtocol): fc.Arbitrary<Access> {
         kind: fc.constant('routine' as const),
         action: fc.constantFrom('execute' as const, 'call' as const),
         schema,
-        name,
+        name: name.map((written) => NAMINGS[protocol].routine(written, true)),
       }),
     },
     {
@@ -168,7 +168,7 @@ const redisAccess: fc.Arbitrary<CommandAccess> = fc
     kind: 'command' as const,
     command,
     subcommand: undefined,
-    categories: COMMANDS.get(command)?.categories ?? new Set<string>(),
+    categories: COMMANDS.get(command)?.grantCategories ?? new Set<string>(),
     keys: keys.map(({ key, use }): KeyUse => ({ key, ...use, ...(command === 'scan' && { pattern: true }) })),
     channels: channels.map((channel) => ({ channel, pattern: command === 'psubscribe' })),
     allKeys: allKeys && (command === 'dbsize' || command === 'scan'),

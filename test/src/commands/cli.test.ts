@@ -108,7 +108,7 @@ const mistakes: readonly [string, readonly string[], RegExp][] = [
   ],
   ['a missing configuration', ['serve', '--config', 'nope.yaml'], /there is no such file/],
   ['an unknown command', ['frobnicate'], /unknown command/],
-  ['a missing option', ['check', 'select 1'], /required option '--grant/],
+  ['a missing option', ['check', 'select 1'], /say which grant: --grant, or --token/],
 ]
 for (const [what, args, says] of mistakes) {
   test(`${what} is said in a line, with exit code 2 and no stack`, async () => {
@@ -138,6 +138,36 @@ test('check reads each system in its own words', async () => {
   const hop = await run('check', '--json', '--grant', 'warm-carts', 'migrate 10.0.0.7 6379 cart:7 0 100')
   assert.equal(hop.code, 1)
   assert.equal((JSON.parse(hop.out) as { hop: string }).hop, 'outbound_reach')
+})
+
+test('check takes a token for its grant, and knows what its narrowings took away', async () => {
+  const token = (await run('issue', '--grant', 'read-orders', '--run', 'r-1', '--format', 'token')).out.trim()
+  const child = (await run('narrow', '--token', token, '--allow', 'select (id) on orders')).out.trim()
+  assert.equal((await run('check', '--token', token, 'select * from orders')).code, 0)
+  assert.equal((await run('check', '--token', child, 'select id from orders')).code, 0)
+  const denied = await run('check', '--token', child, 'select * from orders')
+  assert.equal(denied.code, 1)
+  assert.match(denied.out, /^DENY {2}not_granted\n[\s\S]*this grant allows: select \(id\) on orders\./)
+  const cut = await run('check', '--token', child.replace(/~[^~]*$/, ''), 'select id from orders')
+  assert.equal(cut.code, 2)
+  assert.match(cut.err, /the token is refused: bad_chain/)
+})
+
+test('check tells a decoy from what is only not granted, and what a grant that observes would relay', async () => {
+  const file = join(folder, 'observing.yaml')
+  writeFileSync(
+    file,
+    readFileSync(join(folder, 'bulkhead.yaml'), 'utf8')
+      .replace('    protocol: postgres\n', '    protocol: postgres\n    decoys: [salaries]\n')
+      .replace('    system: shop\n', '    system: shop\n    observe: true\n'),
+  )
+  const check = (text: string, ...more: string[]): Promise<Ran> =>
+    run('check', '--config', file, '--grant', 'read-orders', ...more, text)
+  assert.match((await check('select * from salaries')).out, /^DENY {2}hop \(decoy\)/)
+  const observed = await check('delete from orders')
+  assert.equal(observed.code, 1)
+  assert.match(observed.out, /^WOULD DENY {2}not_granted, and relay it: the grant only observes/)
+  assert.match((await check('delete from orders', '--json')).out, /"verdict":"would_deny"/)
 })
 
 test('a statement that no reader understands is denied, not a crash', async () => {
@@ -199,7 +229,7 @@ test('serve runs without its backends, says where it listens, and ends on SIGTER
 test('every command has a help text', async () => {
   const root = await run('--help')
   assert.equal(root.code, 0)
-  for (const command of ['serve', 'check-config', 'init', 'issue', 'narrow', 'check', 'demo']) {
+  for (const command of ['serve', 'check-config', 'init', 'issue', 'narrow', 'check', 'grant', 'demo']) {
     assert.ok(root.out.includes(command))
     assert.equal((await run(command, '--help')).code, 0)
   }
