@@ -95,8 +95,11 @@ export class Gateway {
    * an address is taken, and has closed again whatever was open by then.
    */
   async start(): Promise<Started> {
+    const opened = this.#open()
+    // A reload that is asked for meanwhile finds everything in its place.
+    this.#reloading = opened.catch(() => undefined)
     try {
-      return await this.#open()
+      return await opened
     } catch (error) {
       await this.stop()
       throw error

@@ -67,7 +67,7 @@ const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   'hono/body-limit': ['src/admin/app.ts'],
   'hono/http-exception': ['src/admin/app.ts'],
   '@hono/zod-openapi': ['src/admin/app.ts', 'src/admin/schemas.ts'],
-  '@hono/node-server': ['src/admin/server.ts'],
+  '@hono/node-server': ['src/admin/server.ts', 'src/admin/guard.ts'],
   '@opentelemetry/api-logs': ['src/export/otlp.ts'],
   '@opentelemetry/exporter-logs-otlp-http': ['src/export/otlp.ts'],
   '@opentelemetry/resources': ['src/export/otlp.ts'],

@@ -1,11 +1,13 @@
 /**
- * Who may use the admin API. The bearer token is the lock; the rest keeps a web page that an operator has open from
+ * Who may use the admin API: whoever is on this machine and has the token. The bearer token is the lock; the rest keeps a web page that an operator has open from
  * even trying the door: a page of another name that was pointed at this machine (DNS rebinding) and a form or script that
  * posts across origins.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
+import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
+import { isLoopback } from '../config/sections.ts'
 
 export type GuardOptions = {
   /** `undefined`: nobody may. */
@@ -14,9 +16,12 @@ export type GuardOptions = {
   readonly host: string | undefined
 }
 
-export function guard({ token, host }: GuardOptions): MiddlewareHandler {
+export function guard({ token, host }: GuardOptions): MiddlewareHandler<{ Bindings: HttpBindings }> {
   const digest = token === undefined ? undefined : sha256(token)
   return async (context, next) => {
+    if (!isOnThisMachine(context.env)) {
+      return context.json({ error: 'the API is served on loopback and on the unix socket only' }, 403)
+    }
     if (!isOwnName(context.req.header('host'), host)) {
       return context.json({ error: 'this address is not known here' }, 403)
     }
@@ -34,6 +39,15 @@ export function guard({ token, host }: GuardOptions): MiddlewareHandler {
     }
     return next()
   }
+}
+
+/**
+ * The token crosses the connection in clear text, so that both ends must be on this machine: the address that the client came
+ * to is what the kernel says. A unix socket has none.
+ */
+function isOnThisMachine({ incoming }: HttpBindings): boolean {
+  const { localAddress } = incoming.socket
+  return localAddress === undefined || isLoopback(localAddress.replace(/^::ffff:/, ''))
 }
 
 /** Only a domain name can be pointed elsewhere: an address and `localhost` are what they say. */

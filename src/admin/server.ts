@@ -9,6 +9,10 @@ import { type AdminParts, adminApp } from './app.ts'
 /** Connections at once and per door: Prometheus, an orchestrator, a few operators. */
 const CONNECTIONS_MAX = 256
 
+/** How long a client may take to send the head of a request, and all of it; Node's own are 60 s and 300 s. */
+const HEAD_MS = 10_000
+const REQUEST_MS = 30_000
+
 export class Admin {
   readonly #parts: AdminParts
   readonly #servers: Server[] = []
@@ -54,7 +58,10 @@ export class Admin {
   }
 
   #server(access: { readonly token: string | undefined; readonly host: string | undefined }): Server {
-    const server = createServer(getRequestListener(adminApp(this.#parts, access).fetch))
+    const server = createServer(
+      { headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS },
+      getRequestListener(adminApp(this.#parts, access).fetch),
+    )
     server.maxConnections = CONNECTIONS_MAX
     this.#servers.push(server)
     return server

@@ -2,8 +2,8 @@
 import { request } from 'node:http'
 import { userInfo } from 'node:os'
 import { z } from 'zod'
-import type { AdminConfig, Config } from '../config/config.ts'
-import { loadConfig } from '../config/load.ts'
+import type { AdminConfig } from '../config/config.ts'
+import { loadAdmin } from '../config/load-admin.ts'
 import { CommandError, EXIT } from './exit.ts'
 
 /** A reload waits for the first try at new backends, which takes up to 15 s each. */
@@ -67,10 +67,9 @@ export class AdminClient {
   }
 }
 
-/** The configuration of a proxy that runs, and a client for it. @throws ConfigError */
-export function runningProxy(file: string): { readonly config: Config; readonly client: AdminClient } {
-  const { config } = loadConfig(file, { environment: process.env, secrets: 'optional' })
-  return { config, client: new AdminClient(config.admin) }
+/** A client for the proxy that runs with a configuration. @throws ConfigError */
+export function runningProxy(file: string): AdminClient {
+  return new AdminClient(loadAdmin(file, process.env))
 }
 
 /** Who asks, for the record: what the operating system calls the user. */
@@ -114,7 +113,7 @@ function exchange(
       reject(new CommandError(`no proxy answers at ${door(admin)}: ${why}`, EXIT.unavailable))
     const sent = request(
       {
-        ...(socket === undefined ? { host: listen?.host, port: listen?.port } : { socketPath: socket }),
+        ...(socket === undefined ? { host: here(listen?.host), port: listen?.port } : { socketPath: socket }),
         method,
         path,
         headers: {
@@ -142,6 +141,12 @@ function exchange(
     sent.on('error', (error: NodeJS.ErrnoException) => unreachable(error.code ?? error.message))
     sent.end(text)
   })
+}
+
+/** A listener on every interface serves the API to this machine alone. */
+function here(host: string | undefined): string | undefined {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  return host === '::' ? '::1' : host
 }
 
 function door({ socket, listen }: AdminConfig): string {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { JWK } from 'jose'
 import type { Config, SystemConfig } from '../config/config.ts'
+import { loadConfig } from '../config/load.ts'
 import { duration } from '../config/schema.ts'
 import { RUN_ID, signToken } from '../grants/token.ts'
 import { BUILT_IN_ISSUER } from '../runs/secrets.ts'
@@ -37,13 +38,13 @@ export async function issue(options: IssueOptions): Promise<void> {
   }
   const ttl = duration.safeParse(options.ttl)
   if (!ttl.success) throw new CommandError(`--ttl: ${ttl.error.issues[0]?.message}`)
-  const { config, client } = runningProxy(options.config)
+  const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
   const system = systemOf(config, options.grant)
   const { run, agent, grant } = options
   if (options.secret === true) {
     const { secretAnswer } = await import('../admin/schemas.ts')
     const body = { run, agent, grant, ttl_ms: ttl.data, by: whoAsks() }
-    const { secret, saved } = await client.post('/v1/secrets', body, secretAnswer)
+    const { secret, saved } = await runningProxy(options.config).post('/v1/secrets', body, secretAnswer)
     process.stdout.write(`${shown(format, system, { run, token: secret })}\n`)
     warnUnsaved(saved)
     return

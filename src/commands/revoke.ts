@@ -19,7 +19,7 @@ export type ReleaseOptions = TargetOptions & { readonly why?: string }
 /** Ends sessions and refuses tokens. @throws ConfigError, CommandError */
 export async function revoke(options: RevokeOptions): Promise<void> {
   const target = targetOf(options)
-  const { client } = runningProxy(options.config)
+  const client = runningProxy(options.config)
   const answer = await client.post(
     '/v1/revoke',
     {
@@ -41,7 +41,7 @@ export async function revoke(options: RevokeOptions): Promise<void> {
 /** Takes revocations and quarantines back; exit code 1 where there were none. @throws ConfigError, CommandError */
 export async function release(options: ReleaseOptions): Promise<void> {
   const target = targetOf(options)
-  const { client } = runningProxy(options.config)
+  const client = runningProxy(options.config)
   const answer = await client.post(
     '/v1/release',
     { ...target, why: options.why ?? 'released', by: whoAsks() },

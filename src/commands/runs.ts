@@ -1,6 +1,7 @@
 import colors from 'picocolors'
 import { type RunSummary, runsAnswer } from '../admin/schemas.ts'
 import { readRecords } from '../audit/read.ts'
+import { loadConfig } from '../config/load.ts'
 import { RUN_ID } from '../grants/token.ts'
 import { type Moment, Timeline } from '../runs/timeline.ts'
 import { runningProxy } from './admin-client.ts'
@@ -25,7 +26,7 @@ const HEADINGS = [
 
 /** Lists the runs that the proxy has seen, the last seen first. @throws ConfigError, CommandError */
 export async function runs(options: RunsOptions): Promise<void> {
-  const { client } = runningProxy(options.config)
+  const client = runningProxy(options.config)
   const answer = await client.get(`/v1/runs${options.live === true ? '?live=true' : ''}`, runsAnswer)
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify(answer)}\n`)
@@ -39,7 +40,7 @@ export async function runs(options: RunsOptions): Promise<void> {
 export async function showRun(run: string, options: ShowOptions): Promise<void> {
   if (!RUN_ID.test(run)) throw new CommandError(`\`${run}\` is no run id`)
   if (!/^[1-9]\d{0,6}$/.test(options.last)) throw new CommandError('--last is a number from 1')
-  const { config } = runningProxy(options.config)
+  const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
   const timeline = new Timeline(Number(options.last))
   let found = false
   for await (const record of readRecords(config.auditFile, { run })) {

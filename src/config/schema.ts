@@ -111,6 +111,12 @@ const adminToken = z
     'write at least 22 random characters, as `bulkhead init` does',
   )
 
+export const writtenAdmin = z.strictObject({
+  listen: address.optional(),
+  socket: z.string().min(1).optional(),
+  token: adminToken.optional(),
+})
+
 export const configuration = z.strictObject({
   systems: z
     .record(name, system)
@@ -120,13 +126,7 @@ export const configuration = z.strictObject({
   on_hop: z.union([onHop, z.partialRecord(z.enum(HOP_KINDS), onHop)]).default('reject'),
   tokens: z.strictObject({ clock_skew: duration.default(5_000) }).default({ clock_skew: 5_000 }),
   audit: writtenAudit.prefault({}),
-  admin: z
-    .strictObject({
-      listen: address.optional(),
-      socket: z.string().min(1).optional(),
-      token: adminToken.optional(),
-    })
-    .default({}),
+  admin: writtenAdmin.default({}),
   state: z.strictObject({ file: z.string().min(1).optional() }).default({}),
   drain: duration.default(30_000),
   webhook: writtenWebhook.optional(),

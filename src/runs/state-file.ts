@@ -3,16 +3,7 @@
  * written whole beside itself, synced and renamed, so that a crash leaves the old one or the new one. A file that
  * cannot be read stops the start: whoever was revoked must not come back because a file was lost.
  */
-import {
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import type { SecretVerifier } from '../../protocols/secret.ts'
@@ -170,11 +161,11 @@ export function readState(file: string): StateContents {
 /** Returns when the contents are on the device. @throws the file system's error; the old file is then as it was */
 export function writeState(file: string, contents: StateContents): void {
   const temporary = `${file}.${process.pid}.new`
+  // What a crash left behind is not written through: whoever put it there may have made it a link.
+  removeQuietly(temporary)
   try {
-    const fd = openSync(temporary, 'w', 0o600)
+    const fd = openSync(temporary, 'wx', 0o600)
     try {
-      // A file left behind by a crash keeps the mode it has.
-      fchmodSync(fd, 0o600)
       writeFileSync(fd, `${JSON.stringify(written(contents), undefined, 1)}\n`)
       fsyncSync(fd)
     } finally {
