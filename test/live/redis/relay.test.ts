@@ -261,6 +261,25 @@ describe('ioredis', () => {
       await direct.del('open:h')
     })
   }
+  test('commands that it puts into pipelines by itself get each its own answer, denied ones too', async () => {
+    const { host, port } = proxy.address('here')
+    const client = new Redis({
+      ...{ host, port, username: 'r-42', password: token, enableAutoPipelining: true, lazyConnect: true },
+      retryStrategy: () => null,
+    })
+    client.on('error', () => undefined)
+    drivers.push(client)
+    await client.connect()
+    const asked = Array.from({ length: 2_000 }, async (_, i) => {
+      if (i % 3 === 0) return client.set(`open:auto:${i}`, String(i))
+      if (i % 3 === 1) return client.get(`secret:${i}`).catch((error: Error) => error.message.slice(0, 6))
+      return client.get(`open:auto:${i - 2}`)
+    })
+    for (const [i, answer] of (await Promise.all(asked)).entries()) {
+      assert.equal(answer, ['OK', 'NOPERM', String(i - 2)][i % 3])
+    }
+    await direct.del(...Array.from({ length: 667 }, (_, i) => `open:auto:${3 * i}`))
+  })
   test('a scan of a granted pattern finds its keys, and only that', async () => {
     const client = await driver(2)
     await direct.mset('open:s1', '1', 'open:s2', '1', 'secret:s3', '1')
