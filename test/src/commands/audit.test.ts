@@ -5,8 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { stringify } from 'yaml'
+import type { AuditEvent } from '../../../src/audit/event.ts'
 import { auditFiles } from '../../../src/audit/files.ts'
 import { AuditLog } from '../../../src/audit/log.ts'
+import { auditQuery } from '../../../src/commands/audit/query.ts'
+import { auditTail } from '../../../src/commands/audit/tail.ts'
+import { auditVerify } from '../../../src/commands/audit/verify.ts'
+import { recordWords } from '../../../src/commands/audit/words.ts'
+import { CommandError } from '../../../src/commands/exit.ts'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { type Ran, runCli, startCli } from '../../support/cli.ts'
 
@@ -67,7 +73,6 @@ test('a whole log is told with its head, which can be asked for later; a changed
   const head = /^head: (\d+:[0-9a-f]{64})$/m.exec(out)?.[1] ?? ''
   assert.equal((await audit('verify', '--expect-head', head)).code, 0)
   assert.equal((await audit('verify', '--expect-head', `1:${'0'.repeat(64)}`)).code, 1)
-  assert.equal((await audit('verify', '--expect-head', 'nonsense')).code, 2)
 
   const [first = ''] = auditFiles(file)
   const changed = join(folder, 'changed.jsonl')
@@ -85,7 +90,7 @@ test('a query finds records by their fields, over all files', async () => {
   const lines = async (...args: string[]): Promise<string[]> =>
     (await audit('query', ...args)).out.split('\n').filter((line) => line !== '')
   assert.equal((await lines('--run', 'r-1', '--event', 'statement')).length, 21, 'a denial has two lines')
-  const denied = await lines('--verdict', 'deny')
+  const denied = await lines('--verdict', 'deny', '--table', 'salaries')
   assert.match(denied[0] ?? '', /DENY +shop +r-1 +select 7$/)
   assert.match(denied[1] ?? '', /^ +not_granted: select public\.salaries\(id\)$/)
   const hops = await lines('--kind', 'file_reach', '--json')
@@ -94,33 +99,56 @@ test('a query finds records by their fields, over all files', async () => {
     readFileSync(auditFiles(file)[0] ?? '', 'utf8').includes(hops[0] ?? ''),
     'as it stands in the log',
   )
-  assert.equal((await lines('--table', 'salaries')).length, 2)
   assert.deepEqual(
     (await lines('--event', 'statement', '--limit', '2')).map((line) => line.slice(-9)),
     ['select 38', 'select 39'],
   )
-  assert.equal((await lines('--since', '2000-01-01', '--until', '2001-01-01')).length, 0)
-  assert.ok((await lines('--since', '1h')).length > 80)
+  assert.ok((await lines('--since', '1h', '--until', '2999-01-01')).length > 80)
 })
 
-test('what a terminal would obey is shown, not done', async () => {
-  const { out } = await audit('query', '--event', 'statement', '--limit', '40')
-  assert.ok(!out.includes('\u001b') && !out.includes('\u202e'))
-  assert.ok(out.includes('\\u001b[2J\\u202e'), out)
+test('what a terminal would obey is shown, not done', () => {
+  const evil = '\u001b[2J\u202e'
+  const all = {
+    time: evil,
+    seq: 1,
+    prev: evil,
+    hash: evil,
+    system: evil,
+    run: evil,
+    agent: evil,
+    grant: evil,
+  }
+  const more = {
+    verdict: 'deny',
+    reason: evil,
+    why: evil,
+    kind: evil,
+    to: evil,
+    error: evil,
+    client: evil,
+    [evil]: evil,
+  }
+  const statement = { statement: `select '${evil}'`, missing: [{ action: evil, resource: evil }] }
+  for (const event of ['statement', 'result', 'hop', 'session.start', 'proxy.start', evil] as AuditEvent[]) {
+    const words = recordWords({ ...all, ...more, ...statement, event }, 1_000)
+    assert.ok(!words.includes('\u001b[2J') && !words.includes('\u202e'), event)
+    assert.ok(words.includes('\\u001b[2J\\u202e'), words)
+  }
 })
 
 test('wrong questions are answered in one line', async () => {
-  for (const args of [
-    ['query', '--since', 'yesterday'],
-    ['query', '--limit', '0'],
-    ['verify', 'nowhere.jsonl'],
-    ['verify', '--key', 'nowhere.jwk'],
-    ['tail', '--lines', 'x'],
-  ]) {
-    const { code, err } = await audit(...args)
-    assert.equal(code, 2, args.join(' '))
-    assert.match(err, /^bulkhead: [^\n]+\n$/, args.join(' '))
-  }
+  const options = { config: join(folder, 'bulkhead.yaml'), json: false }
+  const wrong = (asked: Promise<void>): Promise<void> =>
+    assert.rejects(asked, (error: Error) => error instanceof CommandError && !error.message.includes('\n'))
+  await wrong(auditQuery([], { ...options, since: 'yesterday' }))
+  await wrong(auditQuery([], { ...options, limit: '0' }))
+  await wrong(auditVerify(['nowhere.jsonl'], options))
+  await wrong(auditVerify([], { ...options, key: ['nowhere.jwk'] }))
+  await wrong(auditVerify([], { ...options, expectHead: 'nonsense' }))
+  await wrong(auditTail({ ...options, lines: 'x' }))
+  const { code, err } = await audit('query', '--limit', '0')
+  assert.equal(code, 2)
+  assert.match(err, /^bulkhead: --limit is [^\n]+\n$/)
 })
 
 test('tail shows the newest, and follows the log over rotations without losing or repeating a record', async () => {
