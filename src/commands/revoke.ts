@@ -1,6 +1,6 @@
-import { decodeJwt } from 'jose'
 import { type RevocationAnswer, releaseAnswer, revokeAnswer } from '../admin/schemas.ts'
 import { duration } from '../grants/limits.ts'
+import { tokenId } from '../grants/token.ts'
 import { runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
 import { CommandError, EXIT } from './exit.ts'
 
@@ -69,17 +69,9 @@ function targetOf(options: TargetOptions): Readonly<Record<string, string>> {
   }
 }
 
-/** The `jti` of a token that is given whole, which is then not sent anywhere. */
+/** The id of a token that is given whole, which is then not sent anywhere. */
 function jtiOf(token: string): string {
-  if (!/^[\w-]+\.[\w-]+\.[\w-]+/.test(token)) return token
-  let jti: string | undefined
-  try {
-    jti = decodeJwt(token).jti
-  } catch {
-    return token
-  }
-  if (jti === undefined) throw new CommandError('this token has no `jti`: revoke its run')
-  return jti
+  return tokenId(token) ?? token
 }
 
 function durationMs(text: string): number {

@@ -202,6 +202,20 @@ function narrowedBy(parent: RunToken | undefined, narrowing: Narrowing): RunToke
   }
 }
 
+/**
+ * The id that a token has for revocation, without believing it: a narrowed one has that of its last narrowing.
+ * `undefined`: this is no token.
+ */
+export function tokenId(text: string): string | undefined {
+  const { jwt, blocks } = partsOf(text)
+  const last = blocks.at(-1)
+  try {
+    return decodeJwt(last ?? jwt).jti ?? (last === undefined ? derivedId(jwt) : undefined)
+  } catch {
+    return undefined
+  }
+}
+
 /** What the run ids of narrowed tokens begin with, so that none can pass for the run of another. */
 export function childPrefix(run: string): string {
   return `${run}.`

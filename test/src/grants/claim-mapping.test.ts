@@ -13,7 +13,7 @@ import {
 import { type Issuer, readIssuers } from '../../../src/grants/keys.ts'
 import { addNarrowing, confirmationOf, withSeed } from '../../../src/grants/narrowing.ts'
 import { newSeed } from '../../../src/grants/one-time-key.ts'
-import { type TokenVerdict, verifyToken } from '../../../src/grants/token.ts'
+import { type TokenVerdict, tokenId, verifyToken } from '../../../src/grants/token.ts'
 import { GITHUB, KUBERNETES, MAPPINGS, SPIFFE } from '../../support/workload-tokens.ts'
 
 const NOW_MS = 1_800_000_000_000
@@ -95,6 +95,7 @@ test('a SPIFFE token, which has no id, gets one that no other spelling of it cha
   const { agent, run, system, grant, jti } = verdict.token
   assert.deepEqual([agent, run, system, grant], ['triage', 'triage.i-42', 'shop', 'triage'])
   assert.match(jti, /^[\w-]{43}$/)
+  assert.equal(tokenId(await sign(SPIFFE)), jti, 'it can be revoked by it')
   const again = await verify(SPIFFE)
   const later = await verify({ ...SPIFFE, iat: NOW_MS / 1_000 + 1 })
   assert.equal(again.token?.jti, jti)

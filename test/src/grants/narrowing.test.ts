@@ -14,7 +14,7 @@ import {
 } from '../../../src/grants/narrowing.ts'
 import { newSeed, publicKeyOf, signingKey } from '../../../src/grants/one-time-key.ts'
 import { grantOfToken } from '../../../src/grants/resolve.ts'
-import { signToken, type TokenVerdict, verifyToken } from '../../../src/grants/token.ts'
+import { signToken, type TokenVerdict, tokenId, verifyToken } from '../../../src/grants/token.ts'
 import { Judge } from '../../../src/policy/judge.ts'
 import { allowLine, anyAccess, NAMINGS } from '../../support/grants.ts'
 
@@ -127,6 +127,14 @@ test('an expired child, and a child of an expired parent, are refused and still 
     assert.equal(verdict.valid ? 'valid' : verdict.fault, 'expired')
     assert.equal(verdict.token?.run, 'r-42.1')
   }
+})
+
+test('the id of a token that is to be revoked is that of its last narrowing, and not that of its parent', async () => {
+  assert.equal(tokenId(parent), 'j-1')
+  const child = await addNarrowing(parent, less())
+  assert.equal(tokenId(child), 'j-1.1')
+  assert.equal(tokenId(await addNarrowing(child, less({ run: 'r-42.1.1', jti: 'j-1.1.1' }))), 'j-1.1.1')
+  assert.equal(tokenId('0e5c'), undefined)
 })
 
 test('a token without a key cannot be narrowed by whoever holds it', async () => {
