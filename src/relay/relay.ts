@@ -389,6 +389,8 @@ export class Relay implements LiveSession {
     } catch {
       // A session that cannot even say goodbye is closed without words.
     }
+    // A backend that is busy does not see that nobody waits for it any more, and what is revoked must not go on there.
+    if (!this.#running.isEmpty && cause.kind !== 'backend_lost') this.cancel()
     const { shared } = this.#system
     this.#record.event('session.end', { cause: cause.kind })
     if (cause.kind === 'limit') this.#system.metrics.limit('session')

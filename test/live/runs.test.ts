@@ -1,6 +1,7 @@
 /** Runs under control, with real drivers on three real servers behind one proxy: revoke, release, quarantine, restart. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import {
   type Agent,
@@ -35,6 +36,7 @@ before(async () => {
     grants: Object.fromEntries([
       ...NAMES.map((name) => [`read-${name}`, { system: name, allow: systems[name].allow }]),
       ...NAMES.map((name) => [`other-${name}`, { system: name, allow: systems[name].allow }]),
+      ...NAMES.map((name) => [`slow-${name}`, { system: name, allow: systems[name].bounded.allow }]),
     ]),
     on_hop: 'quarantine',
   })
@@ -151,6 +153,20 @@ for (const name of NAMES) {
       assert.equal(quarantine?.['why'], `hop: ${systems[name].hop.kind}`)
       await proxy.api('/v1/release', { run, why: 'looked into' })
       await works(await connect(name, run, tokens[NAMES.indexOf(name)]), name)
+    })
+
+    test('that is revoked in the middle of a statement has it cancelled on the server', async () => {
+      const run = `r-slow-${name}`
+      const { bounded, isRunning } = systems[name]
+      const agent = await connect(name, run, await proxy.token(`slow-${name}`, run))
+      const outcome = agent.run(bounded.slow)
+      while (!(await isRunning())) await sleep(20)
+      await proxy.api('/v1/revoke', { run, why: 'it takes too long' })
+      await agent.ended
+      assert.ok('error' in (await outcome))
+      const deadlineMs = Date.now() + 5_000
+      while ((await isRunning()) && Date.now() < deadlineMs) await sleep(20)
+      assert.equal(await isRunning(), false)
     })
 
     test('is listed with what it did', async () => {
