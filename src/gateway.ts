@@ -114,6 +114,7 @@ export class Gateway {
       notice,
     })
     audit.onWritten = this.#exports?.written
+    this.#metrics.exportsWaiting((exporter) => this.#exports?.waiting(exporter) ?? 0)
     audit.appendEvent('proxy.start', undefined, { systems: [...config.systems.keys()], pid: process.pid })
     audit.flush(now())
     const all = { added: [...config.systems.keys()], removed: [], replaced: [], adjusted: [] }

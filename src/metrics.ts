@@ -195,6 +195,7 @@ export class Metrics {
   readonly #tallies: Tallies
   readonly #systems = new Map<string, Observed>()
   readonly #exports: Readonly<Record<ExporterName, Readonly<Record<ExportOutcome, Cell>>>>
+  #waiting: (exporter: ExporterName) => number = () => 0
   readonly #reloadSuccessful: Gauge
   readonly #reloadTime: Gauge
 
@@ -230,6 +231,7 @@ export class Metrics {
     }
     for (const protocol of PROTOCOL_NAMES) this.#tallies.decisions.zero({ protocol })
     this.#exports = exportCells(registry)
+    this.#observeExports()
     this.#observeSystems()
     observeAudit(registry, audit)
     this.#reloadSuccessful = new Gauge({
@@ -248,6 +250,19 @@ export class Metrics {
       labelNames: ['version', 'node'],
       registers: [registry],
     }).set({ version: version(), node: process.versions.node }, 1)
+  }
+
+  #observeExports(): void {
+    const waiting = (exporter: ExporterName): number => this.#waiting(exporter)
+    new Gauge({
+      name: 'bulkhead_export_waiting_records',
+      help: 'Audit records that an exporter holds and has not sent yet',
+      labelNames: ['exporter'],
+      registers: [this.registry],
+      collect() {
+        for (const exporter of EXPORTERS) this.set({ exporter }, waiting(exporter))
+      },
+    })
   }
 
   #observeSystems(): void {
@@ -306,6 +321,11 @@ export class Metrics {
   /** A changed configuration could not be used; the one before it goes on. */
   configurationRefused(): void {
     this.#reloadSuccessful.set(0)
+  }
+
+  /** Has the records that wait in each exporter asked whenever Prometheus asks; until then they are 0. */
+  exportsWaiting(waiting: (exporter: ExporterName) => number): void {
+    this.#waiting = waiting
   }
 
   /** Records that an exporter has sent, or will never send. */

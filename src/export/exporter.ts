@@ -40,6 +40,9 @@ export type ExportSettings = {
 /** What became of a record; `dropped`: there was no room for it, or its receiver failed too long. */
 export type ExportOutcome = 'sent' | 'dropped'
 
+/** Told why a try failed, each time; another try may follow. */
+export type OnTrouble = (message: string) => void
+
 export type OnOutcome = (outcome: ExportOutcome, records: number) => void
 
 /** Takes records in the order of the file, keeps a bounded number of them, and sends them as it can. */

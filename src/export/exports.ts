@@ -64,6 +64,11 @@ export class Exports {
     this.#start()
   }
 
+  /** Records that an exporter has taken up, and has neither sent nor given up. */
+  waiting(exporter: ExporterName): number {
+    return this.#held.get(exporter) ?? 0
+  }
+
   /**
    * Whole lines that are in the file now. They are copied: the memory is the log's own.
    * @param records how many lines there are
@@ -129,18 +134,26 @@ export class Exports {
   }
 
   #heard(thread: Worker, message: FromThread): void {
-    if (message.kind === 'closed') {
-      void thread.terminate()
-    } else if (message.kind === 'counts') {
-      this.#options.count(message.exporter, 'sent', message.sent)
-      this.#options.count(message.exporter, 'dropped', message.dropped)
-      this.#held.set(message.exporter, message.held)
-    } else {
-      this.#sentBytes -= message.bytes
-      this.#sentRecords.shift()
-      if (message.buffer.byteLength === BATCH_BYTES && this.#spares.length < SPARES_MAX) {
-        this.#spares.push(message.buffer)
-      }
+    const { count, notice } = this.#options
+    switch (message.kind) {
+      case 'taken':
+        this.#sentBytes -= message.bytes
+        this.#sentRecords.shift()
+        if (message.buffer.byteLength === BATCH_BYTES && this.#spares.length < SPARES_MAX) {
+          this.#spares.push(message.buffer)
+        }
+        return
+      case 'counts':
+        count(message.exporter, 'sent', message.sent)
+        count(message.exporter, 'dropped', message.dropped)
+        this.#held.set(message.exporter, message.held)
+        return
+      case 'trouble':
+        notice(`warning: exporter ${message.exporter}: ${message.message}`)
+        return
+      case 'closed':
+        void thread.terminate()
+        return
     }
   }
 

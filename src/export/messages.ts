@@ -17,5 +17,7 @@ export type FromThread =
       readonly dropped: number
       readonly held: number
     }
+  /** Why an exporter fails now; at most once a minute of each. */
+  | { readonly kind: 'trouble'; readonly exporter: ExporterName; readonly message: string }
   /** Everything was sent or given up: the thread can be ended. */
   | { readonly kind: 'closed' }

@@ -5,7 +5,13 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchLogRecordProcessor, LoggerProvider, type LogRecordExporter } from '@opentelemetry/sdk-logs'
 import type { AuditRecord } from '../audit/record.ts'
 import { version } from '../version.ts'
-import { type Exporter, type OnOutcome, type OtlpSettings, QUEUE_RECORDS_MAX } from './exporter.ts'
+import {
+  type Exporter,
+  type OnOutcome,
+  type OnTrouble,
+  type OtlpSettings,
+  QUEUE_RECORDS_MAX,
+} from './exporter.ts'
 import { attributesOf } from './semantic-conventions.ts'
 import { type Severity, severityOf } from './severity.ts'
 
@@ -32,13 +38,20 @@ export class Otlp implements Exporter {
   readonly #provider: LoggerProvider
   readonly #logger: Logger
   readonly #onOutcome: OnOutcome
+  readonly #onTrouble: OnTrouble | undefined
   #waiting = 0
   /** Set when what waits has been given up: nothing of it is tried any more. */
   #over = false
 
   /** @param exportMsMax bounds one batch with its tries; milliseconds */
-  constructor({ url, headers }: OtlpSettings, onOutcome: OnOutcome, exportMsMax = EXPORT_MS_MAX) {
+  constructor(
+    { url, headers }: OtlpSettings,
+    onOutcome: OnOutcome,
+    exportMsMax = EXPORT_MS_MAX,
+    onTrouble?: OnTrouble,
+  ) {
     this.#onOutcome = onOutcome
+    this.#onTrouble = onTrouble
     const exporter = this.#counting(
       new OTLPLogExporter({ url, headers: { ...headers }, timeoutMillis: exportMsMax }),
     )
@@ -103,6 +116,7 @@ export class Otlp implements Exporter {
           const left = Math.min(records.length, this.#waiting)
           this.#waiting -= left
           if (left > 0) this.#onOutcome(result.code === 0 ? 'sent' : 'dropped', left)
+          if (result.error !== undefined) this.#onTrouble?.(result.error.message)
           done(result)
         })
       },

@@ -2,13 +2,14 @@
  * A queue with a bound, which sends what it holds one after the other and tries again with growing pauses while the receiver
  * fails. The oldest go first and are kept longest: what does not fit is the newest.
  */
-import type { OnOutcome } from './exporter.ts'
+import type { OnOutcome, OnTrouble } from './exporter.ts'
 
 export type QueueOptions<Item> = {
   readonly itemsMax: number
   /** Rejects where the item must be sent again later. */
   readonly send: (item: Item, signal: AbortSignal) => Promise<void>
   readonly onOutcome: OnOutcome
+  readonly onTrouble?: OnTrouble | undefined
   /** Pause after the first failure, which doubles with each further one; milliseconds. */
   readonly backoffMs: { readonly first: number; readonly max: number }
   /** An item that could not be sent for so long is given up; milliseconds. */
@@ -69,8 +70,9 @@ export class RetryQueue<Item> {
         await this.#options.send(head.item, this.#stop.signal)
         this.#done('sent')
         failures = 0
-      } catch {
+      } catch (error) {
         failures += 1
+        this.#options.onTrouble?.(wordsOf(error))
         if (performance.now() - head.sinceMs >= this.#options.giveUpMs) this.#done('dropped')
         else await this.#pause(failures)
       }
@@ -96,4 +98,10 @@ export class RetryQueue<Item> {
       }
     })
   }
+}
+
+/** `fetch` says what went wrong only in the cause of its error. */
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
 }

@@ -1,7 +1,13 @@
 /** Records to a syslog receiver: RFC 5424, facility `audit`, the message an OCSF event as JSON, one line each. */
 import { type Client, createClient, Facility, Severity as Level, Transport } from 'syslog-client'
 import type { AuditRecord } from '../audit/record.ts'
-import { type Exporter, type OnOutcome, QUEUE_RECORDS_MAX, type SyslogSettings } from './exporter.ts'
+import {
+  type Exporter,
+  type OnOutcome,
+  type OnTrouble,
+  QUEUE_RECORDS_MAX,
+  type SyslogSettings,
+} from './exporter.ts'
 import { ocsfEvent } from './ocsf.ts'
 import { RetryQueue } from './queue.ts'
 import { type Severity, severityOf } from './severity.ts'
@@ -30,7 +36,7 @@ export class Syslog implements Exporter {
   readonly #client: Client
   readonly #queue: RetryQueue<AuditRecord>
 
-  constructor({ host, port, protocol }: SyslogSettings, onOutcome: OnOutcome) {
+  constructor({ host, port, protocol }: SyslogSettings, onOutcome: OnOutcome, onTrouble?: OnTrouble) {
     this.#client = createClient(host, {
       port,
       transport: protocol === 'tcp' ? Transport.Tcp : Transport.Udp,
@@ -45,6 +51,7 @@ export class Syslog implements Exporter {
       itemsMax: QUEUE_RECORDS_MAX,
       send: (record, signal) => this.#send(record, signal),
       onOutcome,
+      onTrouble,
       backoffMs: BACKOFF_MS,
       giveUpMs: GIVE_UP_MS,
     })

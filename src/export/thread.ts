@@ -11,11 +11,15 @@ import {
   type ExporterName,
   type ExportSettings,
   type OnOutcome,
+  type OnTrouble,
 } from './exporter.ts'
 import type { FromThread, ToThread } from './messages.ts'
 
 /** How soon the counts are told where no batch brings them. */
 const TELL_MS = 250
+
+/** How often an exporter's failures are told of. */
+const TROUBLE_MS = 60_000
 
 const NEWLINE = 0x0a
 
@@ -47,19 +51,30 @@ function tellCounts(): void {
   }
 }
 
+/** Tells of the first failure, and of later ones so seldom that they can be read. */
+function complaining(name: ExporterName): OnTrouble {
+  let toldAtMs = Number.NEGATIVE_INFINITY
+  return (message) => {
+    if (performance.now() - toldAtMs < TROUBLE_MS) return
+    toldAtMs = performance.now()
+    tell({ kind: 'trouble', exporter: name, message })
+  }
+}
+
 /** Each is loaded only where it is used: the packages behind them are large. */
 async function open(
-  settings: ExportSettings,
+  { webhook, otlp, syslog }: ExportSettings,
   name: ExporterName,
   onOutcome: OnOutcome,
 ): Promise<Exporter | undefined> {
+  const onTrouble = complaining(name)
   switch (name) {
     case 'webhook':
-      return settings.webhook && new (await import('./webhook.ts')).Webhook(settings.webhook, onOutcome)
+      return webhook && new (await import('./webhook.ts')).Webhook(webhook, onOutcome, undefined, onTrouble)
     case 'otlp':
-      return settings.otlp && new (await import('./otlp.ts')).Otlp(settings.otlp, onOutcome)
+      return otlp && new (await import('./otlp.ts')).Otlp(otlp, onOutcome, undefined, onTrouble)
     case 'syslog':
-      return settings.syslog && new (await import('./syslog.ts')).Syslog(settings.syslog, onOutcome)
+      return syslog && new (await import('./syslog.ts')).Syslog(syslog, onOutcome, onTrouble)
   }
 }
 

@@ -8,7 +8,7 @@
  */
 import { createHmac } from 'node:crypto'
 import type { AuditRecord } from '../audit/record.ts'
-import type { Exporter, OnOutcome, WebhookSettings } from './exporter.ts'
+import type { Exporter, OnOutcome, OnTrouble, WebhookSettings } from './exporter.ts'
 import { RetryQueue } from './queue.ts'
 
 /** Hops are rare; a thousand that wait are an attack or a receiver that is gone. */
@@ -39,10 +39,11 @@ export class Webhook implements Exporter {
       backoffMs: BACKOFF_MS,
       giveUpMs: GIVE_UP_MS,
     },
+    onTrouble?: OnTrouble,
   ) {
     this.#settings = settings
     const send = (record: AuditRecord, signal: AbortSignal): Promise<void> => this.#post(record, signal)
-    this.#queue = new RetryQueue({ itemsMax: EVENTS_MAX, send, onOutcome, ...times })
+    this.#queue = new RetryQueue({ itemsMax: EVENTS_MAX, send, onOutcome, onTrouble, ...times })
   }
 
   offer(record: AuditRecord): void {

@@ -99,9 +99,23 @@ test('a thread that fails is told of, and what it had is counted as dropped', as
 test('a receiver that never answers is waited for some seconds, and what it had is counted as dropped', async () => {
   const receiver = await startReceiver(() => undefined)
   const { exports, counts } = open({ webhook: { ...WEBHOOK, url: receiver.url } })
+  assert.equal(exports.waiting('webhook'), 0)
   for (let n = 0; n < 5; n += 1) exports.written(Buffer.from(`${JSON.stringify(HOP)}\n`), 1)
   await receiver.received(1)
+  while (exports.waiting('webhook') < 5) await new Promise((resolve) => setTimeout(resolve, 10))
   await exports.close()
   await receiver.close()
+  assert.equal(exports.waiting('webhook'), 0)
   assert.deepEqual(counts, { sent: 0, dropped: 5 })
+})
+
+test('a receiver that refuses is complained about once, not with every try', async () => {
+  const receiver = await startReceiver((number) => (number <= 2 ? 500 : 200))
+  const { exports, counts, notices } = open({ webhook: { ...WEBHOOK, url: receiver.url } })
+  exports.written(Buffer.from(`${JSON.stringify(HOP)}\n`), 1)
+  await receiver.received(3)
+  await exports.close()
+  await receiver.close()
+  assert.deepEqual(counts, { sent: 1, dropped: 0 })
+  assert.deepEqual(notices, ['warning: exporter webhook: the receiver answered 500'])
 })

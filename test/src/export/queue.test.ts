@@ -43,6 +43,23 @@ test('items are sent in order, and again until they are taken', async () => {
   assert.deepEqual(log.counts, { sent: 3, dropped: 0 })
 })
 
+test('why a try failed is told, with the cause that fetch hides', async () => {
+  const told: string[] = []
+  let failures = 2
+  const queue = new RetryQueue<number>({
+    ...{ itemsMax: 1, backoffMs: { first: 1, max: 1 }, giveUpMs: 60_000, onOutcome: () => undefined },
+    send: async () => {
+      failures -= 1
+      if (failures === 1) throw new Error('fetch failed', { cause: new Error('connect ECONNREFUSED') })
+      if (failures === 0) throw new Error('the receiver answered 500')
+    },
+    onTrouble: (message) => told.push(message),
+  })
+  queue.offer(1)
+  await queue.close(10_000)
+  assert.deepEqual(told, ['fetch failed: connect ECONNREFUSED', 'the receiver answered 500'])
+})
+
 test('what does not fit is dropped and counted, and what waits is kept', async () => {
   const log = logOf()
   let open: () => void = () => undefined
