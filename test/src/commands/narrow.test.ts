@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { CommandError } from '../../../src/commands/exit.ts'
+import { type NarrowOptions, narrow as narrowHere } from '../../../src/commands/narrow.ts'
 import { type Ran, runCli } from '../../support/cli.ts'
 
 /** With a configuration, and without one: where a sub-agent's parent works. */
@@ -69,62 +71,76 @@ test('with the configuration, every form can be had of a bare token', async () =
   assert.equal((JSON.parse(json.out) as { system: string }).system, 'shop')
 })
 
-const mistakes: readonly { readonly what: string; readonly args: () => string[]; readonly says: RegExp }[] = [
+const NOWHERE = './no-configuration-here.yaml'
+
+const mistakes: readonly {
+  readonly what: string
+  readonly options: () => Partial<NarrowOptions>
+  readonly says: RegExp
+}[] = [
   {
     what: 'a token that was issued without a key',
-    args: () => ['--token', token.replace(/~[^~]*$/, ''), '--allow', 'select on orders'],
+    options: () => ({ token: token.replace(/~[^~]*$/, '') }),
     says: /carries no key for it/,
   },
   {
     what: 'a token with the end of another',
-    args: () => ['--token', token.replace(/~[^~]*$/, `~${'A'.repeat(43)}`), '--allow', 'select on orders'],
+    options: () => ({ token: token.replace(/~[^~]*$/, `~${'A'.repeat(43)}`) }),
     says: /incomplete or was changed/,
   },
-  {
-    what: 'what is no token',
-    args: () => ['--token', 'hello~x', '--allow', 'select on orders'],
-    says: /takes a token/,
-  },
+  { what: 'what is no token', options: () => ({ token: 'hello~x' }), says: /takes a token/ },
   {
     what: 'an address without a password',
-    args: () => ['--token', 'postgres://r-1@127.0.0.1/shop', '--allow', 'select on orders'],
+    options: () => ({ token: 'postgres://r-1@127.0.0.1/shop' }),
     says: /takes a token/,
   },
   {
     what: 'an allow line in no words',
-    args: () => ['--token', token, '--allow', 'selct on orders'],
+    options: () => ({ allow: ['selct on orders'] }),
     says: /not an allow line\n {4}selct on orders\n {4}\^ `selct` is no privilege[^\n]*\n {4}mend:/,
   },
   {
     what: 'an allow line of another database',
-    args: () => ['--token', url, '--allow', '+get ~k'],
+    options: () => ({ token: url, allow: ['+get ~k'] }),
+    says: /not an allow line/,
+  },
+  {
+    what: 'lines of two databases',
+    options: () => ({ allow: ['select on orders', '+get ~k'] }),
     says: /not an allow line/,
   },
   {
     what: 'a run that is not named after its parent',
-    args: () => ['--token', token, '--allow', 'select on orders', '--run', 'r-2'],
+    options: () => ({ run: 'r-2' }),
     says: /--run takes the parent's run, a dot and a name: `r-1\.1`/,
   },
   {
     what: 'an unknown level of metadata',
-    args: () => ['--token', token, '--allow', 'select on orders', '--metadata', 'all'],
+    options: () => ({ metadata: 'all' }),
     says: /--metadata is one of none, driver, introspect/,
   },
   {
     what: 'a form that needs an address',
-    args: () => ['--token', token, '--allow', 'select on orders', '--format', 'env'],
+    options: () => ({ format: 'env' }),
     says: /--format env needs the system's address/,
   },
-  { what: 'no allow line', args: () => ['--token', token], says: /required option '--allow/ },
+  { what: 'a time without a unit', options: () => ({ ttl: '15' }), says: /--ttl: write a number and a unit/ },
 ]
-for (const { what, args, says } of mistakes) {
+for (const { what, options, says } of mistakes) {
   test(`narrow says in a line what is wrong with ${what}`, async () => {
-    const { code, out, err } = await narrow(elsewhere, ...args())
-    assert.equal(code, 2, out)
-    assert.match(err, says)
-    assert.doesNotMatch(err, /\n {4}at /)
+    const asked = { config: NOWHERE, token, allow: ['select on orders'], ...options() }
+    await assert.rejects(
+      narrowHere(asked),
+      (error) => error instanceof CommandError && says.test(error.message),
+    )
   })
 }
+
+test('a command line without an allow line is told', async () => {
+  const { code, err } = await narrow(elsewhere, '--token', token)
+  assert.equal(code, 2)
+  assert.match(err, /required option '--allow/)
+})
 
 test('a token that its issuer made short cannot be narrowed', async () => {
   const short = await runCli(

@@ -110,7 +110,7 @@ for (const protocol of PROTOCOLS) {
           }
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 300 },
     )
   })
 
@@ -142,7 +142,7 @@ for (const protocol of PROTOCOLS) {
             }
           },
         ),
-        { numRuns: 500 },
+        { numRuns: 300 },
       )
     })
   }
@@ -317,7 +317,7 @@ test('a key of any bytes is matched by what is written for it, and by that alone
       if (written.exact && other !== key)
         assert.equal(matcher.covering(command('get', [read(other)])), undefined)
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   )
 })
 
