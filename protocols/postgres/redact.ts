@@ -16,6 +16,16 @@ export function redact(text: string): string {
   return new Redactor(text).run() ?? LITERAL
 }
 
+/**
+ * How many names, words and literals a text has, as far as it was counted; `Infinity`: the text cannot be read whole.
+ *
+ * @param max where counting may stop
+ */
+export function countWords(text: string, max: number): number {
+  const counter = new Redactor(text, max)
+  return counter.run() === undefined && counter.words <= max ? Number.POSITIVE_INFINITY : counter.words
+}
+
 /** Where in a `SET` statement a token stands: a value may be a bare word there. */
 type Place = 'start' | 'elsewhere' | 'set' | 'value'
 
@@ -26,15 +36,19 @@ class Redactor {
   /** White space and comments since the last token. */
   #gap = false
   #place: Place = 'start'
+  readonly #wordsMax: number
+  words = 0
 
-  constructor(text: string) {
+  constructor(text: string, wordsMax = Number.POSITIVE_INFINITY) {
     this.#text = text
+    this.#wordsMax = wordsMax
   }
 
   /** `undefined`: the text does not end where its last token does, or holds what is no token. */
   run(): string | undefined {
     const text = this.#text
     while (this.#at < text.length) {
+      if (this.words > this.#wordsMax) return undefined
       const end = this.#gapEnd(this.#at)
       if (end === undefined) return undefined
       if (end > this.#at) {
@@ -71,11 +85,14 @@ class Redactor {
     const word = match(WORD, text, at)
     if (word > at) return this.#put(word, this.#place === 'value')
     const other = match(OTHER, text, at)
+    // Punctuation is no word.
+    if (other > at) this.words -= 1
     return other > at && this.#put(other, false)
   }
 
   #put(end: number, isLiteral: boolean): true {
     const token = this.#text.slice(this.#at, end)
+    this.words += 1
     if (this.#gap) this.#shape += ' '
     this.#gap = false
     this.#shape += isLiteral ? LITERAL : token

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { scan } from 'libpg-query-18'
-import { redact } from '../../../protocols/postgres/redact.ts'
+import { countWords, redact } from '../../../protocols/postgres/redact.ts'
 import { HIDES } from '../../evasion/postgres/hides.ts'
 import { INNOCENT, INNOCENT_INTROSPECTION } from '../../evasion/postgres/innocent.ts'
 
@@ -200,4 +200,10 @@ test('literals are those of the scanner of the server', async () => {
 test('a long line of dashes behind a string is read in one go', () => {
   const text = `select 'a' ${'-- '.repeat(200_000)}\n${'-- x\n'.repeat(100_000)} 1`
   assert.equal(redact(text), 'select ? ?')
+})
+
+test('words and literals are counted, punctuation is not, and counting stops where it may', () => {
+  assert.equal(countWords("select a, 'b c' /* d */ from t where e = 1;", 100), 8)
+  assert.equal(countWords("select 'no end", 100), Number.POSITIVE_INFINITY)
+  assert.ok(countWords('a,'.repeat(1_000_000), 10) <= 12)
 })
