@@ -135,5 +135,3 @@ export const runQuery = z.object({ run: run.optional(), live: z.enum(['true', 'f
 export type RevocationAnswer = z.output<typeof revocation>
 export type RunSummary = z.output<typeof runSummary>
 export type SessionSummary = z.output<typeof liveSession>
-export type RevokeRequest = z.input<typeof revokeRequest>
-export type ReleaseRequest = z.input<typeof releaseRequest>

@@ -185,7 +185,7 @@ export class Runs {
 }
 
 /** What the agent is told. Why an operator did it is for the record. */
-export function refusalWords({ cause, target }: Revocation): string {
+function refusalWords({ cause, target }: Revocation): string {
   if (cause === 'quarantined') return 'this run is quarantined'
   return target.kind === 'grant' ? 'the grant of this run was revoked' : 'this run was revoked'
 }

@@ -1,0 +1,144 @@
+/** What ends a run ends the runs that were narrowed from it, and never the other way round. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { Redis } from 'ioredis'
+import { decodeJwt, type JWK } from 'jose'
+import { addNarrowing } from '../../src/grants/narrowing.ts'
+import { signToken } from '../../src/grants/token.ts'
+import { startProxy, type TestProxy } from '../support/proxy.ts'
+import { ownRedisServer } from '../support/servers.ts'
+
+let server: Awaited<ReturnType<typeof ownRedisServer>>
+let proxy: TestProxy
+const clients: Redis[] = []
+
+before(async () => {
+  server = await ownRedisServer()
+  const backend = { url: `redis://:${server.password}@${server.host}:${server.port}/0` }
+  proxy = await startProxy({
+    systems: { carts: { protocol: 'redis', backend } },
+    grants: { carts: { system: 'carts', allow: ['+get ~cart:*'], limits: { connections: 4 } } },
+    on_hop: { wrong_database: 'quarantine' },
+  })
+})
+after(async () => {
+  for (const client of clients) client.disconnect()
+  await proxy.stop()
+  await server.stop()
+})
+
+type Held = { readonly token: string; readonly jti: string; readonly run: string }
+
+async function parent(run: string): Promise<Held> {
+  const key = JSON.parse(readFileSync(join(proxy.folder, 'keys', 'issuer.jwk'), 'utf8')) as JWK
+  const jti = randomUUID()
+  const token = await signToken(
+    {
+      issuer: 'bulkhead',
+      agent: 'planner',
+      run,
+      system: 'carts',
+      grant: 'carts',
+      jti,
+      nowMs: Date.now(),
+      ttlMs: 60_000,
+      narrowable: true,
+    },
+    key,
+  )
+  assert.equal(decodeJwt(token).jti, jti)
+  return { token, jti, run }
+}
+
+async function narrowed(from: Held, name: string): Promise<Held> {
+  const jti = randomUUID()
+  const run = `${from.run}.${name}`
+  const token = await addNarrowing(from.token, {
+    run,
+    jti,
+    allow: ['+get ~cart:1'],
+    metadata: undefined,
+    expiresAtMs: undefined,
+  })
+  return { token, jti, run }
+}
+
+async function connect({ token }: Held): Promise<Redis> {
+  const { host, port } = proxy.address('carts')
+  const client = new Redis({
+    host,
+    port,
+    password: token,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+  })
+  client.on('error', () => undefined)
+  clients.push(client)
+  await client.get('cart:1')
+  return client
+}
+
+const works = async (client: Redis): Promise<void> => assert.equal(await client.get('cart:1'), null)
+
+/** A parent, its child and its grandchild, each with a session. */
+async function family(run: string): Promise<{ held: Held[]; sessions: Redis[] }> {
+  const root = await parent(run)
+  const child = await narrowed(root, 'a')
+  const grandchild = await narrowed(child, 'b')
+  const held = [root, child, grandchild]
+  return { held, sessions: await Promise.all(held.map(connect)) }
+}
+
+for (const by of ['run', 'token'] as const) {
+  test(`revoking a ${by} in the middle of a chain ends it and what is below, and leaves what is above`, async () => {
+    const { held, sessions } = await family(`r-middle-${by}`)
+    const [above, ...below] = sessions
+    const ended = Promise.all(below.map((client) => once(client, 'end')))
+    const { body } = await proxy.api('/v1/revoke', {
+      ...(by === 'run' ? { run: held[1]?.run } : { token: held[1]?.jti }),
+      why: 'a test',
+    })
+    assert.equal(body['sessions_ended'], 2)
+    await ended
+    await works(above as Redis)
+    for (const each of held.slice(1)) await assert.rejects(connect(each), each.run)
+    await assert.rejects(
+      connect(await narrowed(held[1] as Held, 'another')),
+      'nor does what is made of it later',
+    )
+  })
+}
+
+test('revoking the first of a chain ends all of it', async () => {
+  const { held, sessions } = await family('r-first')
+  const ended = Promise.all(sessions.map((client) => once(client, 'end')))
+  const { body } = await proxy.api('/v1/revoke', { token: held[0]?.jti, why: 'a test' })
+  assert.equal(body['sessions_ended'], 3)
+  await ended
+})
+
+test('a hop of the last of a chain quarantines all of it, and the ledger has one run', async () => {
+  const { held, sessions } = await family('r-hop')
+  const ended = Promise.all(sessions.map((client) => once(client, 'end')))
+  await assert.rejects((sessions[2] as Redis).call('select', '3'))
+  await ended
+  await assert.rejects(connect(held[0] as Held))
+  const { body } = await proxy.api('/v1/runs?run=r-hop')
+  const [entry, ...others] = body['runs'] as Record<string, unknown>[]
+  assert.deepEqual(others, [])
+  assert.ok(entry)
+  assert.deepEqual([...(entry['narrowed'] as string[])].sort(), ['r-hop.a', 'r-hop.a.b'])
+  assert.equal(entry['sessions'], 3)
+  assert.equal((entry['refused'] as Record<string, unknown>)['cause'], 'quarantined')
+})
+
+test('the connections of a chain are counted together', async () => {
+  const { held } = await family('r-many')
+  await connect(held[2] as Held)
+  await assert.rejects(connect(held[1] as Held))
+  await assert.rejects(connect(held[0] as Held))
+})
