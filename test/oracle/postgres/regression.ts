@@ -5,6 +5,7 @@
  *     npx tsx test/oracle/postgres/regression.ts postgres://postgres@127.0.0.1:5432/regression server.csv
  *
  * The log is a `csvlog` taken with `log_statement = all`. The run changes the database's privileges.
+ * `BULKHEAD_ORACLE_SECONDS` ends it early.
  */
 import { createReadStream } from 'node:fs'
 import { Client } from 'pg'
@@ -13,7 +14,8 @@ import { openPostgresBackend } from '../../../src/backends/postgres.ts'
 import { type Comparison, ExactGrantOracle } from './exact-grant.ts'
 
 const [url = '', log = ''] = process.argv.slice(2)
-const { hostname, port, username, pathname } = new URL(url)
+const { hostname, port, username, password, pathname } = new URL(url)
+const endsAtMs = Date.now() + Number(process.env['BULKHEAD_ORACLE_SECONDS'] ?? 86_400) * 1_000
 const database = pathname.slice(1)
 
 const backend = openPostgresBackend(
@@ -21,7 +23,7 @@ const backend = openPostgresBackend(
     host: hostname,
     port: Number(port),
     user: username,
-    password: undefined,
+    password: password === '' ? undefined : decodeURIComponent(password),
     database,
     schema: 'public',
     tls: 'prefer',
@@ -41,6 +43,7 @@ const reasons = new Map<string, number>()
 const seen = new Set<string>()
 for await (const statement of loggedStatements(log)) {
   if (seen.has(statement)) continue
+  if (Date.now() > endsAtMs) break
   seen.add(statement)
   const comparison = await oracle.compare(statement)
   count(counts, comparison.kind)
