@@ -13,7 +13,30 @@ export type Hiding = {
   readonly hop?: HopKind
 }
 
+/** Of which the proxy passes on what it has not seen to the end. */
+const BIG = 'x'.repeat(70_000)
+
 export const HIDES: readonly Hiding[] = [
+  {
+    trick: 'hides behind a value that is judged before it has come',
+    reason: 'not_granted',
+    statements: [
+      `SET secret:string ${BIG}`,
+      `SETEX secret:string 60 ${BIG}`,
+      `SETNX secret:new ${BIG}`,
+      `GETSET secret:string ${BIG}`,
+      `APPEND secret:string ${BIG}`,
+      `SETRANGE secret:string 0 ${BIG}`,
+      `HSET secret:hash f ${BIG}`,
+      `LPUSH secret:list ${BIG}`,
+      `SADD secret:set ${BIG}`,
+      `XADD secret:stream * f ${BIG}`,
+      `PUBLISH secret:channel ${BIG}`,
+      `SET secret:string ${BIG} GET`,
+      `MSET open:string ${BIG} secret:string ${BIG}`,
+      `SMOVE open:set secret:set ${BIG}`,
+    ],
+  },
   {
     trick: 'reads a key that is not granted',
     reason: 'not_granted',
