@@ -17,7 +17,7 @@ export type SecretVerifier = {
   readonly sha256Twice: Buffer
   /** SHA1(SHA1(secret)): `mysql_native_password`. */
   readonly sha1Twice: Buffer
-  /** SHA256(secret): a secret that is sent as it is (Redis `AUTH`). */
+  /** {@link sentSecretDigest}: a secret that is sent as it is (Redis `AUTH`). */
   readonly sha256: Buffer
 }
 
@@ -35,13 +35,20 @@ export function secretVerifier(secret: string, salt: Buffer): SecretVerifier {
   const salted = pbkdf2Sync(secret, salt, SCRAM_ITERATIONS, 32, 'sha256')
   const clientKey = createHmac('sha256', salted).update('Client Key').digest()
   const serverKey = createHmac('sha256', salted).update('Server Key').digest()
-  const once = hash('sha256', Buffer.from(secret))
   return {
     scramSha256: { salt, iterations: SCRAM_ITERATIONS, storedKey: hash('sha256', clientKey), serverKey },
-    sha256Twice: hash('sha256', once),
+    sha256Twice: hash('sha256', hash('sha256', Buffer.from(secret))),
     sha1Twice: hash('sha1', hash('sha1', Buffer.from(secret))),
-    sha256: once,
+    sha256: sentSecretDigest(Buffer.from(secret)),
   }
+}
+
+/**
+ * What is compared of a secret that is sent as it is. Not its plain SHA-256: from that, whoever reads what is kept could
+ * compute an answer to any scramble of `caching_sha2_password`.
+ */
+export function sentSecretDigest(secret: Buffer): Buffer {
+  return hash('sha256', Buffer.concat([Buffer.from('bulkhead sent secret\0'), secret]))
 }
 
 function hash(algorithm: 'sha256' | 'sha1', bytes: Buffer): Buffer {

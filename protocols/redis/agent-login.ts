@@ -4,7 +4,7 @@
  * with NOAUTH. Drivers send more behind the login without waiting for its answer; that stays in the inbox until the
  * session begins.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { ProtocolError } from '../errors.ts'
 import { Inbox } from '../inbox.ts'
 import type {
@@ -16,6 +16,7 @@ import type {
   LoginRefusal,
 } from '../login.ts'
 import { Outbox } from '../outbox.ts'
+import { sentSecretDigest } from '../secret.ts'
 import type { Session } from '../session.ts'
 import type { RedisAnalyser } from './analyser.ts'
 import { ClientEntry } from './answers.ts'
@@ -186,7 +187,7 @@ export class RedisAgentLogin implements AgentLogin {
   #secretOf(user: string | undefined, password: string): 'proved' | 'wrong' | undefined {
     const verifier = user === undefined ? undefined : this.#options.verifierOf?.(user)
     if (verifier === undefined) return undefined
-    const shown = createHash('sha256').update(password, 'latin1').digest()
+    const shown = sentSecretDigest(Buffer.from(password, 'latin1'))
     return timingSafeEqual(shown, verifier.sha256) ? 'proved' : 'wrong'
   }
 

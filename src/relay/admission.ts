@@ -1,7 +1,8 @@
 /** May these credentials have a session here? Everything between a verified signature and the backend's door. */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { AgentCredentials, LoginRefusal } from '../../protocols/login.ts'
+import { sentSecretDigest } from '../../protocols/secret.ts'
 import type { Grant } from '../grants/grant.ts'
 import { grantOfToken } from '../grants/resolve.ts'
 import { type RunToken, verifyToken } from '../grants/token.ts'
@@ -110,7 +111,7 @@ function tokenOfSecretElsewhere(
   { shared, config }: System,
 ): RunToken | undefined {
   if (user === undefined || password === '') return undefined
-  const digest = createHash('sha256').update(password).digest()
+  const digest = sentSecretDigest(Buffer.from(password))
   for (const name of shared.config.systems.keys()) {
     if (name === config.name) continue
     const secret = shared.runs.state.secretOf(name, user)

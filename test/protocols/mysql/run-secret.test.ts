@@ -1,6 +1,6 @@
 /** A run secret, proved by challenge and response: nothing that crosses the connection is worth keeping. */
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { AgentLoginOptions, AgentLoginStep } from '../../../protocols/login.ts'
@@ -104,9 +104,18 @@ describe('a proof', () => {
 
   test('cannot be made of what is kept', () => {
     const scramble = randomBytes(20)
-    for (const kept of [VERIFIER.sha256Twice, VERIFIER.sha256, VERIFIER.scramSha256.storedKey])
-      assert.ok(!provesSecret(PLUGINS.sha2, kept, scramble, VERIFIER))
-    assert.ok(!provesSecret(PLUGINS.native, VERIFIER.sha1Twice, scramble, VERIFIER))
+    const { sha256Twice, sha1Twice, sha256, scramSha256 } = VERIFIER
+    // The answer is the once hashed secret under these masks: nothing of what is kept may be that.
+    const sha2Mask = createHash('sha256').update(sha256Twice).update(scramble).digest()
+    const nativeMask = createHash('sha1').update(scramble).update(sha1Twice).digest()
+    for (const kept of [sha256Twice, sha256, scramSha256.storedKey, scramSha256.serverKey, sha1Twice]) {
+      const masked = (mask: Buffer): Buffer =>
+        Buffer.from(mask.map((byte, index) => byte ^ (kept[index] ?? 0)))
+      for (const answer of [kept, masked(sha2Mask)])
+        assert.ok(!provesSecret(PLUGINS.sha2, answer, scramble, VERIFIER))
+      for (const answer of [kept.subarray(0, 20), masked(nativeMask)])
+        assert.ok(!provesSecret(PLUGINS.native, answer, scramble, VERIFIER))
+    }
   })
 })
 
