@@ -60,8 +60,8 @@ export class RunControl {
     const nowMs = this.#parts.now()
     const revocation: Revocation = { cause: 'revoked', ...this.#precise(order, forMs), at: nowMs }
     this.#record('revoked', order, { until: timeText(revocation.until) })
-    const saved = runs.state.revoke(revocation)
-    return { revocation, sessions: runs.endRefused(), saved }
+    runs.state.refuse(revocation)
+    return { revocation, sessions: runs.endRefused(), saved: runs.state.save() }
   }
 
   /** Takes back revocations and quarantines; those given are no more. */

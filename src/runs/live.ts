@@ -132,9 +132,9 @@ export class Runs {
     hop: { readonly kind: HopKind; readonly nowMs: number },
     cause: EndCause,
   ): void {
-    // One that is already refused is not written again: a run cannot keep the disk busy by hopping on.
-    if (this.state.refusalOf(token)?.cause !== 'quarantined') {
-      this.state.revoke({
+    const isNew = !this.state.isQuarantined(token)
+    if (isNew) {
+      this.state.refuse({
         cause: 'quarantined',
         target: { kind: 'run', run: rootRun(token), issuer: token.issuer },
         why: `hop: ${hop.kind}`,
@@ -144,6 +144,8 @@ export class Runs {
       })
     }
     for (const session of [...(this.#runs.get(runKeyOf(token)) ?? [])]) session.end(cause)
+    // One that is quarantined already is not written again: a run cannot keep the disk busy by hopping on.
+    if (isNew) this.state.save()
   }
 
   /** Ends every session whose token is refused by now; gives how many. */

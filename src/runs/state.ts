@@ -1,5 +1,5 @@
 /** What is known of runs beyond this process: who is revoked or quarantined, and who proves itself by a secret. */
-import type { RunToken } from '../grants/token.ts'
+import { type RunToken, rootRun } from '../grants/token.ts'
 import { type RegisteredSecret, type Revocation, readState, type Target, writeState } from './state-file.ts'
 
 /** Secrets at once. Each is written whole with every change of the file. */
@@ -55,10 +55,15 @@ export class RunState {
     return this.refusalOf({ issuer, run, jti: '', ancestors: [], grant: {} })
   }
 
-  /** In force at once. False: the file could not be written, so that a restart would forget it. */
-  revoke(revocation: Revocation): boolean {
+  /** True where the run that answers for the token is quarantined, whatever else stands against it. */
+  isQuarantined(token: Claims): boolean {
+    const target: Target = { kind: 'run', run: rootRun(token), issuer: token.issuer }
+    return this.#revocations.has(`quarantined ${keyOf(target)}`)
+  }
+
+  /** In force at once. `save()` is for the caller, who first ends what is refused now: a disk may be slow. */
+  refuse(revocation: Revocation): void {
     this.#revocations.set(entryKey(revocation), revocation)
-    return this.save()
   }
 
   /** Takes back every revocation and quarantine of the target, of every issuer where it names none; gives them. */
@@ -93,7 +98,7 @@ export class RunState {
     return secret === undefined || secret.expires <= this.#now() ? undefined : secret
   }
 
-  /** Writes what is in force; false where it cannot. */
+  /** Writes what is in force; false where it cannot, so that a restart would forget it. */
   save(): boolean {
     this.#purge()
     try {

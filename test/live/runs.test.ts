@@ -76,12 +76,9 @@ for (const name of NAMES) {
       const bystander = await connect(name, `r-bystander-${name}`)
       for (const each of [agent, second, bystander]) await works(each, name)
 
-      const askedAtMs = performance.now()
       const answer = await proxy.api('/v1/revoke', { run, why: 'a test', by: 'tester' })
       assert.equal(answer.body['sessions_ended'], 2)
       const words = await Promise.all([agent.ended, second.ended])
-      const tookMs = performance.now() - askedAtMs
-      assert.ok(tookMs < 1_000, `${tookMs} ms`)
       for (const word of words) assert.match(word, WORDS[name])
       await works(bystander, name)
 
@@ -95,10 +92,13 @@ for (const name of NAMES) {
       const revoked = records.find(({ event }) => event === 'revoked')
       assert.equal(revoked?.['why'], 'a test')
       assert.equal(revoked?.['by'], 'tester')
-      assert.equal(
-        records.filter(({ event, cause }) => event === 'session.end' && cause === 'revoked').length,
-        2,
-      )
+      // By the proxy's own clock: how soon a driver gets to read it is up to the machine that the test shares.
+      const ends = records.filter(({ event, cause }) => event === 'session.end' && cause === 'revoked')
+      assert.equal(ends.length, 2)
+      for (const end of ends) {
+        const tookMs = Date.parse(String(end['time'])) - Date.parse(String(revoked?.['time']))
+        assert.ok(tookMs < 1_000, `${tookMs} ms`)
+      }
       assert.ok(records.some(({ event, reason }) => event === 'auth.failure' && reason === 'revoked'))
       assert.ok(records.some(({ event, kind }) => event === 'hop' && kind === 'replayed_token'))
 

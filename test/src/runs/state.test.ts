@@ -88,7 +88,8 @@ for (const { target, refuses, spares } of cases) {
     const file = newFile()
     const state = new RunState(file, at(NOW_MS))
     assert.equal(state.refusalOf(refuses), undefined)
-    assert.equal(state.revoke(revoked(target)), true)
+    state.refuse(revoked(target))
+    assert.equal(state.save(), true)
     for (const each of [state, new RunState(file, at(NOW_MS))]) {
       assert.equal(each.refusalOf(refuses)?.cause, 'revoked')
       for (const spared of spares) assert.equal(each.refusalOf(spared), undefined)
@@ -101,7 +102,7 @@ for (const { target, refuses, spares } of cases) {
 
 test('a release without an issuer takes back those of every issuer, one with an issuer only its own', () => {
   const state = new RunState(newFile(), at(NOW_MS))
-  for (const issuer of ['i', 'k', undefined]) state.revoke(revoked({ kind: 'run', run: 'r', issuer }))
+  for (const issuer of ['i', 'k', undefined]) state.refuse(revoked({ kind: 'run', run: 'r', issuer }))
   assert.equal(state.release({ kind: 'run', run: 'r', issuer: 'k' }).length, 1)
   assert.equal(state.release({ kind: 'run', run: 'r' }).length, 2)
 })
@@ -109,8 +110,8 @@ test('a release without an issuer takes back those of every issuer, one with an 
 test('what concerns only tokens that have expired is forgotten, and what is not known to is kept', () => {
   const file = newFile()
   const state = new RunState(file, at(NOW_MS))
-  state.revoke(revoked({ kind: 'token', jti: 'brief' }, NOW_MS + 1_000))
-  state.revoke(revoked({ kind: 'run', run: 'r' }))
+  state.refuse(revoked({ kind: 'token', jti: 'brief' }, NOW_MS + 1_000))
+  state.refuse(revoked({ kind: 'run', run: 'r' }))
   state.register(
     newSecret({ system: 's', run: 'r', agent: 'a', grant: 'g', ttlMs: 1_000 }, NOW_MS).registered,
   )
@@ -134,7 +135,7 @@ test('a secret comes back from the file as it was, and is for one system', () =>
 
 test('the file is for its owner alone, and nothing is left beside it', () => {
   const file = newFile()
-  new RunState(file, at(NOW_MS)).revoke(revoked({ kind: 'run', run: 'r' }))
+  new RunState(file, at(NOW_MS)).save()
   assert.equal(statSync(file).mode & 0o777, 0o600)
   assert.deepEqual(
     readdirSync(folder).filter((name) => name.endsWith('.new')),
@@ -145,7 +146,7 @@ test('the file is for its owner alone, and nothing is left beside it', () => {
 test('any file that was changed by hand or cut off stops the start, and names itself', () => {
   const file = newFile()
   const state = new RunState(file, at(NOW_MS))
-  state.revoke(revoked({ kind: 'run', run: 'r' }, NOW_MS + 1))
+  state.refuse(revoked({ kind: 'run', run: 'r' }, NOW_MS + 1))
   state.register(
     newSecret({ system: 's', run: 'r', agent: 'a', grant: 'g', ttlMs: 60_000 }, NOW_MS).registered,
   )
@@ -178,7 +179,8 @@ test('where the file cannot be written it is in force all the same, and it is kn
   mkdirSync(gone)
   const state = new RunState(join(gone, 'state.json'), at(NOW_MS))
   rmSync(gone, { recursive: true })
-  assert.equal(state.revoke(revoked({ kind: 'run', run: 'r' })), false)
+  state.refuse(revoked({ kind: 'run', run: 'r' }))
+  assert.equal(state.save(), false)
   assert.equal(state.saved, false)
   assert.equal(state.refusalOf(claims())?.why, 'because')
   mkdirSync(gone)
