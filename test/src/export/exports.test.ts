@@ -39,6 +39,11 @@ async function drain(): Promise<{ readonly server: Server; readonly port: number
   return { server, port: (server.address() as AddressInfo).port }
 }
 
+/** What is waited for happens in another thread. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
 test('where nothing is exported there is no thread', () => {
   assert.equal(
     Exports.open({ settings: NOTHING, count: () => undefined, notice: () => undefined }),
@@ -64,7 +69,7 @@ test('one write that is larger than a batch arrives whole', async () => {
   const { exports, counts } = open({ webhook: { ...WEBHOOK, url: receiver.url } })
   const filler = `${JSON.stringify({ ...ALLOWED, why: 'x'.repeat(600_000) })}\n`
   exports.written(Buffer.from(`${filler}${JSON.stringify(HOP)}\n`), 2)
-  await receiver.received(1)
+  await until(() => counts.sent === 1)
   await exports.close()
   await receiver.close()
   assert.deepEqual(counts, { sent: 1, dropped: 0 })
@@ -87,7 +92,7 @@ test('a thread that fails is told of, and what it had is counted as dropped', as
   const broken = { ...WEBHOOK, url: 'http://127.0.0.1:9', events: undefined } as unknown as WebhookSettings
   const { exports, counts, notices } = open({ webhook: broken })
   exports.written(Buffer.from(`${JSON.stringify(HOP)}\n`), 1)
-  while (notices.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  await until(() => notices.length > 0)
   assert.match(notices[0] ?? '', /exporters failed and are started anew: .*includes/)
   assert.deepEqual(counts, { sent: 0, dropped: 1 })
   // Until it is there again records are dropped; nothing throws.
@@ -102,7 +107,7 @@ test('a receiver that never answers is waited for some seconds, and what it had 
   assert.equal(exports.waiting('webhook'), 0)
   for (let n = 0; n < 5; n += 1) exports.written(Buffer.from(`${JSON.stringify(HOP)}\n`), 1)
   await receiver.received(1)
-  while (exports.waiting('webhook') < 5) await new Promise((resolve) => setTimeout(resolve, 10))
+  await until(() => exports.waiting('webhook') === 5)
   await exports.close()
   await receiver.close()
   assert.equal(exports.waiting('webhook'), 0)
@@ -113,9 +118,10 @@ test('a receiver that refuses is complained about once, not with every try', asy
   const receiver = await startReceiver((number) => (number <= 2 ? 500 : 200))
   const { exports, counts, notices } = open({ webhook: { ...WEBHOOK, url: receiver.url } })
   exports.written(Buffer.from(`${JSON.stringify(HOP)}\n`), 1)
-  await receiver.received(3)
+  await until(() => counts.sent === 1)
   await exports.close()
   await receiver.close()
+  assert.equal(receiver.posted.length, 3)
   assert.deepEqual(counts, { sent: 1, dropped: 0 })
   assert.deepEqual(notices, ['warning: exporter webhook: the receiver answered 500'])
 })
