@@ -579,12 +579,13 @@ export const HIDES: readonly Hiding[] = [
     reason: 'hop',
     hop: 'cross_run',
     statements: [
-      'kill 1',
-      'kill connection 1',
-      'kill query 1',
+      // Not a small number: those are the ids of the run's own sessions, which it may kill.
+      'kill 2000000001',
+      'kill connection 2000000001',
+      'kill query 2000000001',
       'kill hard query id 1',
       "kill user 'root'",
-      '/**/kill/**/1',
+      '/**/kill/**/2000000001',
       'explain for connection 5',
       'describe for connection 5',
     ],
