@@ -45,7 +45,7 @@ async function parent(run: string): Promise<Held> {
       grant: 'carts',
       jti,
       nowMs: Date.now(),
-      ttlMs: 60_000,
+      ttlMs: 600_000,
       narrowable: true,
     },
     key,

@@ -38,7 +38,7 @@ for (const [name, start] of Object.entries({
           read: { system: 'here', allow },
           other: { system: 'here', allow },
         },
-        drain: '5s',
+        drain: '60s',
       }
       proxy = await startProxy(base)
     })

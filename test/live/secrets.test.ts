@@ -11,6 +11,9 @@ import {
 } from '../contract/systems.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 
+/** How long the secrets are good. */
+const TTL_MS = 600_000
+
 for (const [name, start] of Object.entries({
   postgres: postgresSystem,
   mysql: mysqlSystem,
@@ -20,6 +23,8 @@ for (const [name, start] of Object.entries({
     let system: ContractSystem
     let proxy: TestProxy
     const agents: Agent[] = []
+    /** How far the proxy's clock is ahead. */
+    let aheadMs = 0
 
     before(async () => {
       system = await start()
@@ -28,6 +33,7 @@ for (const [name, start] of Object.entries({
       proxy = await startProxy({
         systems: { here: { protocol, backend }, elsewhere: { protocol, backend } },
         grants: { read: { system: 'here', allow }, nothing: { system: 'here', allow: [] } },
+        now: () => Date.now() + aheadMs,
       })
     })
     after(async () => {
@@ -37,7 +43,7 @@ for (const [name, start] of Object.entries({
     })
 
     async function secretFor(run: string, more: Record<string, unknown> = {}): Promise<string> {
-      const { status, body } = await proxy.api('/v1/secrets', { run, grant: 'read', ttl_ms: 60_000, ...more })
+      const { status, body } = await proxy.api('/v1/secrets', { run, grant: 'read', ttl_ms: TTL_MS, ...more })
       assert.equal(status, 200, JSON.stringify(body))
       return String(body['secret'])
     }
@@ -118,17 +124,23 @@ for (const [name, start] of Object.entries({
       await proxy.api('/v1/revoke', { run: 'r-twice', why: 'a test' })
       await agent.ended
       assert.equal(await refusal('r-twice', second), system.authenticationError)
-      const again = await proxy.api('/v1/secrets', { run: 'r-twice', grant: 'read', ttl_ms: 60_000 })
+      const again = await proxy.api('/v1/secrets', { run: 'r-twice', grant: 'read', ttl_ms: TTL_MS })
       assert.equal(again.status, 409)
       assert.match(String(again.body['error']), /revoked: release it first/)
     })
 
     test('ends with its time', async () => {
-      const secret = await secretFor('r-brief', { ttl_ms: 1_000 })
+      const secret = await secretFor('r-brief')
       const agent = await connect('r-brief', secret)
-      await agent.run(system.allowed)
+      assert.deepEqual(await agent.run(system.allowed), { value: system.allowedValue })
+      aheadMs = TTL_MS
+      assert.ok('error' in (await agent.run(system.allowed)))
       await agent.ended
       assert.equal(await refusal('r-brief', secret), system.authenticationError)
+      assert.deepEqual(
+        recorded('r-brief', 'session.end').map(({ cause }) => cause),
+        ['token_expired'],
+      )
     })
   })
 }
