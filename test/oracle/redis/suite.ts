@@ -215,7 +215,8 @@ async function main(): Promise<void> {
       process.stdout.write(`${String(count).padStart(8)}  ${reason}\n`)
     }
     door.close()
-    Promise.allSettled([proxy.stop(), server.stop()]).finally(() => process.exit(0))
+    const exit = (): never => process.exit(0)
+    Promise.allSettled([proxy.stop(), server.stop()]).then(exit, exit)
   })
 }
 
