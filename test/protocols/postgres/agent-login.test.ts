@@ -213,14 +213,27 @@ test('any bytes give a step or a ProtocolError', () => {
   const piece = fc.oneof(
     fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
     fc.constantFrom(ordinary, sslRequest, gssRequest, password('x'), Buffer.from([0x16])),
+    fc.constantFrom(
+      startupPacket(PROTOCOL_3_0, 'user', 'r-2'),
+      serialize.sendSASLInitialResponseMessage('SCRAM-SHA-256', 'n,,n=,r=abcdefgh'),
+      serialize.sendSCRAMClientFinalMessage(`c=biws,r=abcdefgh,p=${Buffer.alloc(32).toString('base64')}`),
+    ),
+    fc
+      .string({ maxLength: 60 })
+      .map((text) => serialize.sendSASLInitialResponseMessage('SCRAM-SHA-256', text)),
+    fc.string({ maxLength: 60 }).map((text) => serialize.sendSCRAMClientFinalMessage(text)),
   )
+  const verifier = secretVerifier('known to nobody', Buffer.alloc(16, 1))
+  const verifierOf = (user: string) => (user === 'r-2' ? verifier : undefined)
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 6 }), (pieces) => {
-      const agent = login()
+      const agent = login({ verifierOf })
       try {
         for (const bytes of pieces) {
           agent.fromClient(bytes)
-          if (agent.next()?.kind === 'start_tls') agent.tlsStarted()
+          const step = agent.next()
+          if (step?.kind === 'start_tls') agent.tlsStarted()
+          if (step?.kind === 'credentials') assert.notEqual(step.credentials.secret, 'proved')
         }
       } catch (error) {
         assert.ok(error instanceof ProtocolError, String(error))
