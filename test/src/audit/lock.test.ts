@@ -69,7 +69,7 @@ test('a killed process that nobody has buried yet does not hold its lock', {
 }, async () => {
   const file = join(folder, 'zombie.jsonl')
   // The shell becomes `sleep`, which never asks after the child that it had before.
-  const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], {
+  const parent = spawn('sh', ['-c', 'sleep 1 & echo $!; exec sleep 60'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   children.push(parent)

@@ -145,10 +145,18 @@ test('a device that is slow refuses what comes next, not what it took', {
 }, async () => {
   const file = join(folder, 'slow.fifo')
   execFileSync('mkfifo', [file])
-  // Holds its end open, and reads only after a while: a pipe takes 64 KiB meanwhile.
-  const reader = spawn('sh', ['-c', 'exec 3<>"$0"; echo open; sleep 1.5; exec cat <&3 >/dev/null', file], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  // Takes one byte, and reads on only after a while: a pipe takes 64 KiB meanwhile.
+  const reader = spawn(
+    'sh',
+    [
+      '-c',
+      'exec 3<>"$0"; echo open; dd bs=1 count=1 <&3 >/dev/null 2>&1; sleep 1.5; exec cat <&3 >/dev/null',
+      file,
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   await once(reader.stdout, 'data')
   const log = new AuditLog(file)
   log.appendEvent('statement', undefined, { text: 'x'.repeat(1 << 20) })
