@@ -39,14 +39,17 @@ export class RawClient {
     readonly token: string
     readonly database: string
     readonly flags: number
+    /** MariaDB's second word of capabilities. */
+    readonly extended?: number
   }): Promise<RawClient> {
-    const { port, user, token, database, flags } = options
+    const { port, user, token, database, flags, extended = 0 } = options
     const socket = connect({ port, host: '127.0.0.1', noDelay: true })
     const client = new RawClient(socket, (flags & CLIENT.DEPRECATE_EOF) !== 0)
     await client.packet()
     // The answer's length is one byte here, so a long token is sent after a switch.
     const plugin = 'mysql_clear_password'
-    socket.write(packet(1, handshakeResponse({ flags, user, database, plugin, answer: Buffer.alloc(0) })))
+    const response = { flags, extended, user, database, plugin, answer: Buffer.alloc(0) }
+    socket.write(packet(1, handshakeResponse(response)))
     assert.equal((await client.packet()).body[0], 0xfe)
     socket.write(packet(3, Buffer.from(`${token}\0`)))
     const { body } = await client.packet()

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
-import { CLIENT } from '../../../protocols/mysql/capabilities.ts'
+import { CLIENT, MARIADB_CLIENT } from '../../../protocols/mysql/capabilities.ts'
 import { startMariadb } from '../../../src/demo/servers/mariadb.ts'
 import { startMysql } from '../../../src/demo/servers/mysql.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
@@ -79,10 +79,10 @@ for (const { name, start, skip } of SERVERS) {
       await server.stop()
     })
 
-    async function connect(flags: number): Promise<RawClient> {
+    async function connect(flags: number, extended = 0): Promise<RawClient> {
       const { port } = proxy.address('shop')
       const token = await proxy.token('all', RUN)
-      const client = await RawClient.connect({ port, user: RUN, token, database: 'test', flags })
+      const client = await RawClient.connect({ port, user: RUN, token, database: 'test', flags, extended })
       clients.push(client)
       return client
     }
@@ -213,6 +213,28 @@ for (const { name, start, skip } of SERVERS) {
         })
       })
     }
+
+    test('one bulk execution inserts many rows, where the server has it', {
+      skip: name === 'MySQL',
+    }, async () => {
+      const client = await connect(CLASSIC & ~CLIENT.MYSQL, MARIADB_CLIENT.STMT_BULK)
+      const id = idOf(await client.ask(prepare('insert into big (body) values (?)'), 'prepare'))
+      // The parameter is a BLOB; each value has a byte before it that says that it is one, or NULL.
+      const values = ['one', 'two', 'three'].map((text) =>
+        Buffer.from(`\0${String.fromCharCode(text.length)}${text}`),
+      )
+      const rows = Buffer.concat([Buffer.from([128, 0, 252, 0]), ...values, Buffer.of(1)])
+      assert.equal(errorOf(await client.ask(command(250, uint32(id), rows))), undefined)
+      const inserted = await client.ask(
+        query(
+          "select group_concat(ifnull(body, 'none') order by id) from big where ifnull(length(body), 0) < 9",
+        ),
+      )
+      assert.match(textOf(inserted), /one,two,three,none/)
+      const denied = await client.ask(prepare('insert into secret values (?)'), 'prepare')
+      assert.equal(errorOf(denied), 1142)
+      client.close()
+    })
 
     describe('packets of 16 MB', () => {
       // The body of the execution is 10 bytes, the null map, the types and the length of the parameter longer.
