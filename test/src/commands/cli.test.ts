@@ -211,12 +211,12 @@ test('serve runs without its backends, says where it listens, and ends on SIGTER
   const up = new Promise<void>((resolve) => {
     child.stderr.on('data', (chunk: Buffer) => {
       said += chunk.toString()
-      if (said.includes('metrics on')) resolve()
+      if (said.includes('admin on')) resolve()
     })
   })
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
   await Promise.race([up, ended])
-  const admin = /metrics on (http:\/\/[^/]+)/.exec(said)?.[1]
+  const admin = /admin on (http:\/\/[^/\s]+)/.exec(said)?.[1]
   assert.ok(admin, said)
   assert.equal((await fetch(`${admin}/healthz`)).status, 200)
   assert.equal((await fetch(`${admin}/readyz`)).status, 503)
