@@ -44,7 +44,7 @@ for (const major of [15, 18]) {
         grants: {
           rows: { system: 'shop', allow, limits: { rows: 100 } },
           bytes: { system: 'shop', allow, limits: { bytes: '64KiB' } },
-          time: { system: 'shop', allow, limits: { statement_timeout: '300ms' } },
+          time: { system: 'shop', allow, limits: { statement_timeout: '1s' } },
         },
       })
     })
@@ -166,7 +166,7 @@ for (const major of [15, 18]) {
     test('a statement is cancelled when its time is up, and none that comes after it', async () => {
       const client = await agent('time')
       try {
-        for (let round = 0; round < 3; round += 1) {
+        for (let round = 0; round < 2; round += 1) {
           const error = await failure(client.query('select slow(20)'))
           assert.equal(error.code, '57014')
           assert.match(error.message, /statement timeout: .*the grant allows/)
@@ -180,8 +180,8 @@ for (const major of [15, 18]) {
     test('statements that end just when their time is up are answered once, and harm no other', async () => {
       const client = await agent('time')
       try {
-        for (let round = 0; round < 6; round += 1) {
-          const edge = client.query(`select slow(${0.292 + round * 0.002})`).then(
+        for (let round = 0; round < 3; round += 1) {
+          const edge = client.query(`select slow(${0.985 + round * 0.007})`).then(
             ({ rows }) => assert.deepEqual(rows, [{ slow: 1 }]),
             (error: ServerError) => assert.match(error.message, /statement timeout: .*the grant allows/),
           )
