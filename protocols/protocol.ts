@@ -17,7 +17,7 @@ export interface Analyser {
    * The statement's shape for a record that must hold no data: every literal is a `?`, comments are gone, names stay.
    * A text that the dialect's own lexer cannot read whole gives a fixed word that tells nothing of it. Never throws.
    */
-  redact?(text: string): string
+  redact(text: string): string
 }
 
 /** One wire protocol; the only door into its folder. */

@@ -120,20 +120,20 @@ export interface Session {
    * reaches the client, {@link takeCancel} asks to cancel the statement, and where its end was to stand the client
    * gets the database's own error, which names the limit. Where the protocol cannot put an error there, the session ends.
    */
-  limitReplies?(limits: ReplyLimits): void
+  limitReplies(limits: ReplyLimits): void
   /** True once for each statement that must be cancelled on the backend because its reply has passed a bound. */
-  takeCancel?(): boolean
+  takeCancel(): boolean
   /**
    * A relayed statement has run out of its time and is being cancelled on the backend: the error that ends it reaches
    * the client as this denial (reason `limit`). Nothing happens where it has ended meanwhile.
    */
-  timeOut?(statementId: number, denial: Denial): void
+  timeOut(statementId: number, denial: Denial): void
   /**
    * No conversation that cancels on the backend is under way any more: each that {@link takeCancel} or {@link timeOut}
    * has led to was closed by the backend, or has failed. Until then nothing new is let through, because a cancel that
    * comes late would hit it; call `next()` afterwards.
    */
-  cancelsOver?(): void
+  cancelsOver(): void
   /**
    * Tells how to know the cancel keys of the open sessions of this session's own run on this system. A statement that
    * kills one of those is understood and reaches nothing; one that kills any other, or all while this is not called, is

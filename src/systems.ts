@@ -1,10 +1,9 @@
 /** The systems that run, each with its listener; and how another configuration is put in their place. */
-import type { SecureContext } from 'node:tls'
 import type { ConfigChanges } from './config/changes.ts'
 import type { Address, Config, SystemConfig } from './config/config.ts'
 import type { Metrics } from './metrics.ts'
 import { loadProtocol } from './protocols.ts'
-import { Listener, secureContextOf } from './relay/listener.ts'
+import { Listener, type ListenerTls, listenerTlsOf } from './relay/listener.ts'
 import { type Shared, System } from './relay/system.ts'
 
 type Running = { readonly system: System; readonly listener: Listener; readonly address: Address }
@@ -15,7 +14,7 @@ export type Prepared = {
   readonly systems: ReadonlyMap<string, System>
   /** Where the address is new. */
   readonly listeners: ReadonlyMap<string, { readonly listener: Listener; readonly address: Address }>
-  readonly certificates: ReadonlyMap<string, SecureContext | undefined>
+  readonly certificates: ReadonlyMap<string, ListenerTls | undefined>
 }
 
 export class Systems {
@@ -49,7 +48,7 @@ export class Systems {
   async prepare(config: Config, changes: ConfigChanges['systems']): Promise<Prepared> {
     const systems = new Map<string, System>()
     const listeners = new Map<string, { listener: Listener; address: Address }>()
-    const certificates = new Map<string, SecureContext | undefined>()
+    const certificates = new Map<string, ListenerTls | undefined>()
     const prepared = { systems, listeners, certificates }
     try {
       for (const name of [...changes.added, ...changes.replaced]) {
@@ -57,7 +56,7 @@ export class Systems {
       }
       await Promise.all([...systems.values()].map((system) => system.backend?.start()))
       for (const name of [...changes.added, ...changes.replaced, ...changes.adjusted]) {
-        certificates.set(name, secureContextOf(configOf(config, name)))
+        certificates.set(name, listenerTlsOf(configOf(config, name)))
         if (isSameAddress(this.get(name)?.config.listen, configOf(config, name).listen)) continue
         const listener = new Listener((message) => this.#shared.notice(`error: system ${name}: ${message}`))
         // Known before it listens, so that it is closed where it cannot.

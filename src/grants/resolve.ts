@@ -40,7 +40,8 @@ function inlineGrant(
     allow,
     metadata: lowerMetadata(metadataMax, metadata),
     limits: lowerLimits(system.limits, limits),
-    observe: system.observe,
+    // Without a list of lines nothing else holds the catalog back while a system observes.
+    observe: system.observe && (metadataMax === undefined || system.ceiling !== undefined),
     narrowed: [],
   }
 }

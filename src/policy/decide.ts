@@ -91,9 +91,11 @@ function touchedDecoy({ decoys, matcher }: Decider, accesses: readonly Access[])
  */
 export function isObservable(grant: Decider, analysis: Analysis, { reason }: Denied): boolean {
   if (analysis.outcome !== 'accesses' || (reason !== 'not_granted' && reason !== 'limit')) return false
-  return analysis.accesses.every(
-    (access) =>
-      access.kind === 'metadata' || grant.bounds.every((bound) => bound.covering(access) !== undefined),
+  const isBounded = grant.bounds.length > 0
+  return analysis.accesses.every((access) =>
+    access.kind === 'metadata'
+      ? !isBounded || seesMetadata(grant.metadata, access.level)
+      : grant.bounds.every((bound) => bound.covering(access) !== undefined),
   )
 }
 

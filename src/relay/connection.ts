@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { type SecureContext, TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import { ProtocolError, unreachable } from '../../protocols/errors.ts'
 import type {
   AgentCredentials,
@@ -23,6 +23,7 @@ import type { LoginFault } from '../metrics.ts'
 import type { RegisteredSecret } from '../runs/state-file.ts'
 import { admit, NOT_ACCEPTED, standingOf } from './admission.ts'
 import { sayGoodbye } from './goodbye.ts'
+import type { ListenerTls } from './listener.ts'
 import { locate } from './locate.ts'
 import { LoginRecord } from './login-record.ts'
 import { Relay } from './relay.ts'
@@ -38,7 +39,7 @@ const FAREWELL_MS = 5_000
 /** What a listener gives to each connection. */
 export type Accepted = {
   readonly system: System
-  readonly secureContext: SecureContext | undefined
+  readonly tls: ListenerTls | undefined
   /** Unique within the process, 1 to 2^31-1. */
   readonly connectionId: number
   /** True where a token may cross this connection without TLS. */
@@ -74,9 +75,10 @@ export class Connection {
       knowledge: this.#system.backend?.knowledge ?? { current: undefined },
       random: randomBytes,
       connectionId: accepted.connectionId,
-      tlsAvailable: accepted.secureContext !== undefined,
+      tlsAvailable: accepted.tls !== undefined,
       cleartextAllowed: accepted.cleartextAllowed,
       verifierOf: (user) => this.#verifierOf(user),
+      ...(accepted.tls !== undefined && { certificate: accepted.tls.certificate }),
       ...(this.#system.config.rsaPrivateKey !== undefined && {
         rsaPrivateKey: this.#system.config.rsaPrivateKey,
       }),
@@ -152,8 +154,8 @@ export class Connection {
   }
 
   #startTls(rest: Buffer, alpn: string | undefined): void {
-    const { secureContext } = this.#accepted
-    if (secureContext === undefined) throw new Error('TLS was asked for on a listener without a certificate')
+    const { tls } = this.#accepted
+    if (tls === undefined) throw new Error('TLS was asked for on a listener without a certificate')
     const plain = this.#socket
     this.#disown()
     plain.pause()
@@ -161,7 +163,7 @@ export class Connection {
     if (rest.length > 0) plain.unshift(rest)
     const secure = new TLSSocket(plain, {
       isServer: true,
-      secureContext,
+      secureContext: tls.context,
       ...(alpn !== undefined && { ALPNProtocols: [alpn] }),
     })
     this.#adopt(secure)

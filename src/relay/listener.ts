@@ -1,4 +1,5 @@
 /** The TCP listener of one system. */
+import { X509Certificate } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Address, SystemConfig } from '../config/config.ts'
@@ -17,18 +18,27 @@ function nextConnectionId(): number {
   return connectionIds
 }
 
+/** What a listener needs to speak TLS. */
+export type ListenerTls = {
+  readonly context: SecureContext
+  /** The certificate that clients see, in DER. */
+  readonly certificate: Buffer
+}
+
 /**
- * The certificate of a system's listener, ready for use; `undefined` where it offers no TLS.
+ * The TLS of a system's listener, ready for use; `undefined` where it offers none.
  * @throws the TLS library's error where the certificate or key cannot be used
  */
-export function secureContextOf({ tls }: SystemConfig): SecureContext | undefined {
-  return tls && createSecureContext({ cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' })
+export function listenerTlsOf({ tls }: SystemConfig): ListenerTls | undefined {
+  if (tls === undefined) return undefined
+  const context = createSecureContext({ cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' })
+  return { context, certificate: new X509Certificate(tls.cert).raw }
 }
 
 export class Listener {
   /** `undefined`: nobody may come in yet. */
   #system: System | undefined
-  #secureContext: SecureContext | undefined
+  #tls: ListenerTls | undefined
   readonly #notice: (message: string) => void
   readonly #server: Server
   readonly #logins = new Set<Socket>()
@@ -61,10 +71,10 @@ export class Listener {
   }
 
   /** Lets connections in, for this system from now on; those that are logging in to another one are closed. */
-  use(system: System, secureContext: SecureContext | undefined): void {
+  use(system: System, tls: ListenerTls | undefined): void {
     if (system !== this.#system) for (const socket of this.#logins) socket.destroy()
     this.#system = system
-    this.#secureContext = secureContext
+    this.#tls = tls
   }
 
   #accept(socket: Socket): void {
@@ -79,7 +89,7 @@ export class Listener {
       socket,
       {
         system,
-        secureContext: this.#secureContext,
+        tls: this.#tls,
         connectionId: nextConnectionId(),
         // Both ends on this machine: the address that the client came to is what the kernel says, not the name.
         cleartextAllowed: config.allowCleartextPassword || isLoopback(socket.localAddress ?? ''),

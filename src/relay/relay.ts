@@ -166,7 +166,7 @@ export class Relay implements LiveSession {
     const over = (): void => {
       this.#cancels -= 1
       if (this.#cancels > 0 || this.#over) return
-      this.#session.cancelsOver?.()
+      this.#session.cancelsOver()
       this.#pump()
     }
     this.#cancelUpstream().then(over, over)
@@ -181,7 +181,7 @@ export class Relay implements LiveSession {
     try {
       judged = this.#judgeAll(nowMs)
       this.#recordCompletions()
-      if (this.#session.takeCancel?.()) this.cancel()
+      if (this.#session.takeCancel()) this.cancel()
     } catch (error) {
       this.#broken(error)
       return
@@ -368,6 +368,12 @@ export class Relay implements LiveSession {
         `bug in session of run ${this.token.run}: ${error instanceof Error ? error.stack : String(error)}`,
       )
     const message = known ? error.message : 'internal error'
+    try {
+      // What ended before the break has its result, also where a cut reply is the break.
+      this.#recordCompletions()
+    } catch {
+      // The break was told already.
+    }
     this.#record.event('protocol.error', { message, side: known ? error.side : undefined })
     if (known && error.side === 'server') this.#system.metrics.backendError('protocol')
     // Statements of this read that were judged before the break are recorded only if the log takes them now.

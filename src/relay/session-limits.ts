@@ -44,7 +44,7 @@ export class SessionLimits {
 
   /** These hold from now on, in place of others. What a session has lived already counts. */
   set({ rows, bytes, sessionMs, idleMs, statementMs }: Limits): void {
-    this.#parts.session.limitReplies?.({ rows, bytes })
+    this.#parts.session.limitReplies({ rows, bytes })
     this.#deadlines.clear()
     this.#endAt(this.#parts.expiresAtMs, EXPIRED)
     if (sessionMs !== undefined) {
@@ -99,7 +99,7 @@ export class SessionLimits {
       return undefined
     }
     this.#cancelled = { statementId: first, atMs: nowMs }
-    session.timeOut?.(first, denial(why))
+    session.timeOut(first, denial(why))
     cancel()
     return Math.min(CANCEL_MS, statementMs)
   }

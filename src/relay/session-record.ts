@@ -79,7 +79,7 @@ export class SessionRecord {
       case 'full':
         return `,${statementMember(text)}`
       case 'redacted': {
-        const shape = this.#system.backend?.knowledge.current?.redact?.(text)
+        const shape = this.#system.backend?.knowledge.current?.redact(text)
         return shape === undefined ? '' : `,${statementMember(shape)}`
       }
       case 'none':
