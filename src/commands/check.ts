@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import pc from 'picocolors'
 import type { Analysis } from '../../protocols/analysis.ts'
 import { recordedAccesses } from '../audit/accesses.ts'
 import type { Config } from '../config/config.ts'
@@ -12,6 +11,7 @@ import type { Verdict } from '../policy/decide.ts'
 import { Judge, type Judgement } from '../policy/judge.ts'
 import { accessWords, type VerdictWord } from '../policy/words.ts'
 import { loadProtocol } from '../protocols.ts'
+import { colors } from './colors.ts'
 import { CommandError, EXIT } from './exit.ts'
 
 export type CheckOptions = {
@@ -86,11 +86,11 @@ function asJson(analysis: Analysis, { verdict, word }: Judgement, allow: readonl
 }
 
 function headOf(verdict: Verdict, word: VerdictWord): string {
-  if (verdict.allowed) return pc.green('ALLOW')
+  if (verdict.allowed) return colors.green('ALLOW')
   const reason = verdict.hop === undefined ? verdict.reason : `${verdict.reason} (${verdict.hop.kind})`
   return word === 'deny'
-    ? pc.red(`DENY  ${reason}`)
-    : pc.yellow(`WOULD DENY  ${reason}, and relay it: the grant only observes`)
+    ? colors.red(`DENY  ${reason}`)
+    : colors.yellow(`WOULD DENY  ${reason}, and relay it: the grant only observes`)
 }
 
 function asText(analysis: Analysis, judge: Judge): string {
@@ -100,13 +100,13 @@ function asText(analysis: Analysis, judge: Judge): string {
   if (accesses.length === 0 && verdict.allowed) lines.push('  reaches nothing that needs a grant')
   for (const access of accesses) {
     const alone = judge.judge({ outcome: 'accesses', action: analysis.action, accesses: [access] })
-    const word = alone.verdict.allowed ? pc.green('covered') : pc.red('missing')
+    const word = alone.verdict.allowed ? colors.green('covered') : colors.red('missing')
     lines.push(`  ${word}  ${accessWords(access)}`)
   }
   if (verdict.allowed) {
-    for (const index of verdict.rules) lines.push(pc.dim(`  by       ${judge.grant.allow[index]}`))
+    for (const index of verdict.rules) lines.push(colors.dim(`  by       ${judge.grant.allow[index]}`))
   }
   if (denial !== undefined) lines.push(`  ${denial.message}`)
-  if (denial?.hint !== undefined) lines.push(pc.dim(`  ${denial.hint}`))
+  if (denial?.hint !== undefined) lines.push(colors.dim(`  ${denial.hint}`))
   return `${lines.join('\n')}\n`
 }

@@ -1,10 +1,10 @@
-import colors from 'picocolors'
 import { type RunSummary, runsAnswer } from '../admin/schemas.ts'
 import { readRecords } from '../audit/read.ts'
 import { loadConfig } from '../config/load.ts'
 import { RUN_ID } from '../grants/token.ts'
 import { type Moment, Timeline } from '../runs/timeline.ts'
 import { runningProxy } from './admin-client.ts'
+import { colors } from './colors.ts'
 import { CommandError, EXIT } from './exit.ts'
 
 export type RunsOptions = { readonly config: string; readonly live?: true; readonly json?: true }

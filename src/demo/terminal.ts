@@ -1,5 +1,5 @@
 /** How the demo looks: aligned columns, wrapped to the terminal, in colour where there is one. */
-import colors from 'picocolors'
+import { colors } from '../commands/colors.ts'
 import type { Outcome } from './agents.ts'
 
 /** Narrower than most terminals, for where the width is not known. */
@@ -7,19 +7,17 @@ const WIDTH_DEFAULT = 110
 const WHAT_WIDTH = 15
 const INDENT = ' '.repeat(4 + WHAT_WIDTH)
 
-const paint = colors.createColors(process.stdout.isTTY === true && !process.env['NO_COLOR'])
-
 export function print(line = ''): void {
   process.stdout.write(`${line}\n`)
 }
 
 /** Something is being done that takes a while. */
 export function printProgress(line: string): void {
-  print(paint.dim(`… ${line}`))
+  print(colors.dim(`… ${line}`))
 }
 
 export function printHeading(title: string, detail: string): void {
-  print(`\n${paint.bold(title)}  ${paint.dim(detail)}`)
+  print(`\n${colors.bold(title)}  ${colors.dim(detail)}`)
 }
 
 /** How many lines of a later error are shown; the first of a kind is shown whole. */
@@ -36,21 +34,21 @@ export function printAttempt(
   outcome: Outcome,
   { asExpected, whole }: { readonly asExpected: boolean; readonly whole: boolean },
 ): void {
-  const mark = !asExpected ? paint.red('✗') : outcome.ok ? paint.green('✓') : paint.yellow('■')
+  const mark = !asExpected ? colors.red('✗') : outcome.ok ? colors.green('✓') : colors.yellow('■')
   const [first = '', ...rest] = wrap(statement)
-  print(`  ${mark} ${paint.dim(what.padEnd(WHAT_WIDTH))}${first}`)
+  print(`  ${mark} ${colors.dim(what.padEnd(WHAT_WIDTH))}${first}`)
   for (const line of rest) print(`${INDENT}${line}`)
   if (outcome.ok) {
-    for (const line of wrap(outcome.shown)) print(`${INDENT}${paint.green(line)}`)
+    for (const line of wrap(outcome.shown)) print(`${INDENT}${colors.green(line)}`)
   } else {
     for (const line of errorLines(`${outcome.code} ${outcome.message}`, whole)) {
-      print(`${INDENT}${paint.yellow(line)}`)
+      print(`${INDENT}${colors.yellow(line)}`)
     }
     if (whole && outcome.hint !== undefined) {
-      for (const line of wrap(outcome.hint)) print(`${INDENT}${paint.dim(line)}`)
+      for (const line of wrap(outcome.hint)) print(`${INDENT}${colors.dim(line)}`)
     }
   }
-  if (!asExpected) print(`${INDENT}${paint.red('this is not what was expected')}`)
+  if (!asExpected) print(`${INDENT}${colors.red('this is not what was expected')}`)
 }
 
 function errorLines(text: string, whole: boolean): string[] {
@@ -61,12 +59,12 @@ function errorLines(text: string, whole: boolean): string[] {
 
 /** Lines to copy stand at the left edge, unwrapped. */
 export function printCommand(comment: string, command: string): void {
-  print(paint.dim(`# ${comment}`))
+  print(colors.dim(`# ${comment}`))
   print(command)
 }
 
 export function printVerdict(text: string, good: boolean): void {
-  print(good ? paint.green(text) : paint.red(text))
+  print(good ? colors.green(text) : colors.red(text))
 }
 
 function wrap(text: string): string[] {

@@ -1,4 +1,4 @@
-import pc from 'picocolors'
+import { colors } from '../colors.ts'
 
 const WIDTH = 30
 
@@ -24,7 +24,7 @@ export class Progress {
     this.#drawn = true
     const part = this.#total === 0 ? 1 : Math.min(1, done / this.#total)
     const filled = Math.round(part * WIDTH)
-    const bar = pc.green('━'.repeat(filled)) + pc.dim('━'.repeat(WIDTH - filled))
+    const bar = colors.green('━'.repeat(filled)) + colors.dim('━'.repeat(WIDTH - filled))
     process.stderr.write(`\r${bar} ${Math.floor(part * 100)}% of ${bytesWords(this.#total)} `)
   }
 

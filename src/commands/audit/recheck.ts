@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises'
-import pc from 'picocolors'
 import type { Analysis, StatementAction } from '../../../protocols/analysis.ts'
 import { COMMANDS } from '../../../protocols/redis/index.ts'
 import { readBlocks } from '../../audit/blocks.ts'
 import { parseAccesses } from '../../audit/parse-accesses.ts'
 import { type AuditRecord, parseRecord } from '../../audit/record.ts'
 import type { Judge } from '../../policy/judge.ts'
+import { colors } from '../colors.ts'
 import { EXIT } from '../exit.ts'
 import { RecordedJudges } from './judges.ts'
 import { filesOf, type LogOptions, sizeOf } from './log-files.ts'
@@ -155,21 +155,22 @@ function decidedMembers(judge: Judge, analysis: Analysis): string {
 
 function words(counts: Recheck['counts'], differences: readonly Difference[]): string[] {
   const lines = differences.flatMap(({ file, line, seq, recorded, decided }) => [
-    `${pc.red('✗')} ${file}:${line} (record ${seq})`,
+    `${colors.red('✗')} ${file}:${line} (record ${seq})`,
     `    recorded ${recorded}`,
     `    decided  ${decided}`,
   ])
   const { same, different, not_by_grant: other, cut, unknown_grant: unknown } = counts
   if (different > differences.length) lines.push(`  and ${different - differences.length} more`)
   lines.push(
-    `${different === 0 ? pc.green('the same') : pc.red(`${different} DIFFERENT`)}: ${same} verdicts were decided again as recorded`,
+    `${different === 0 ? colors.green('the same') : colors.red(`${different} DIFFERENT`)}: ${same} verdicts were decided again as recorded`,
   )
   if (other > 0)
     lines.push(`${other} denials do not follow from the grant: the statement itself, time or a limit decided`)
-  if (cut > 0) lines.push(pc.yellow(`${cut} cannot be decided again: their accesses are not recorded whole`))
+  if (cut > 0)
+    lines.push(colors.yellow(`${cut} cannot be decided again: their accesses are not recorded whole`))
   if (unknown > 0)
     lines.push(
-      pc.yellow(`${unknown} cannot be decided again: the start of their session is not in these files`),
+      colors.yellow(`${unknown} cannot be decided again: the start of their session is not in these files`),
     )
   return lines
 }

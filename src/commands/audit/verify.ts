@@ -1,5 +1,5 @@
-import pc from 'picocolors'
 import { type VerifyOptions, type VerifyReport, verifyFiles } from '../../audit/verify.ts'
+import { colors } from '../colors.ts'
 import { CommandError, EXIT } from '../exit.ts'
 import { configOf, filesOf, type LogOptions, sizeOf, verifierOf } from './log-files.ts'
 import { bytesWords, Progress } from './progress.ts'
@@ -61,12 +61,12 @@ function words(report: VerifyReport, checksSignatures: boolean): string[] {
     .slice(0, SHOWN_MAX)
     .map(
       ({ file, line, seq, problem }) =>
-        `${pc.red('✗')} ${file}:${line}${seq === undefined ? '' : ` (record ${seq})`}: ${problem}`,
+        `${colors.red('✗')} ${file}:${line}${seq === undefined ? '' : ` (record ${seq})`}: ${problem}`,
     )
   if (findingCount > lines.length) lines.push(`  and ${findingCount - lines.length} more: see --json`)
   const span = first === undefined || head === undefined ? '' : `, ${first.time} to ${head.time}`
   lines.push(
-    `${findingCount === 0 ? pc.green('whole') : pc.red('NOT whole')}: ${records} records in ${files.length} file${files.length === 1 ? '' : 's'}, ${bytesWords(bytes)}${span}`,
+    `${findingCount === 0 ? colors.green('whole') : colors.red('NOT whole')}: ${records} records in ${files.length} file${files.length === 1 ? '' : 's'}, ${bytesWords(bytes)}${span}`,
   )
   if (head !== undefined) lines.push(`head: ${head.seq}:${head.hash}`)
   lines.push(...signatures(report, checksSignatures))
@@ -82,8 +82,8 @@ function signatures({ checkpoints, signedSeq, head }: VerifyReport, checked: boo
   if (!checked) {
     return [
       checkpoints === 0
-        ? pc.yellow('no checkpoints: the chain shows changes, but not whether all of it was made anew')
-        : pc.yellow(`${checkpoints} checkpoints were not checked: name their public key with --key`),
+        ? colors.yellow('no checkpoints: the chain shows changes, but not whether all of it was made anew')
+        : colors.yellow(`${checkpoints} checkpoints were not checked: name their public key with --key`),
     ]
   }
   if (signedSeq === undefined || head === undefined) return []
@@ -92,7 +92,7 @@ function signatures({ checkpoints, signedSeq, head }: VerifyReport, checked: boo
     `signed up to record ${signedSeq}`,
     ...(behind > 0
       ? [
-          pc.yellow(
+          colors.yellow(
             `${behind} records stand behind the last checkpoint: that none was cut off there, only --expect-head can tell`,
           ),
         ]

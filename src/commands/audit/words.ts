@@ -1,7 +1,8 @@
 /** A record as a person reads it: when, what, where, who, and then what there is to say; nothing that a terminal obeys. */
-import pc from 'picocolors'
+
 import { escaped } from '../../audit/escape.ts'
 import type { AuditRecord } from '../../audit/record.ts'
+import { colors } from '../colors.ts'
 import { bytesWords } from './progress.ts'
 
 /** Widths of the columns before the last one; longer contents push it. */
@@ -22,10 +23,10 @@ const KNOWN = new Set([
 export function recordWords(record: AuditRecord, width: number): string {
   const [word, colour] = headWord(record)
   const time = `${record.time.slice(0, 10)} ${record.time.slice(11, 23)}`
-  const start = `${pc.dim(visible(time))} ${colour(visible(word).padEnd(WORD_WIDTH))} ${visible(record.system ?? '').padEnd(SYSTEM_WIDTH)} ${visible(record.run ?? '').padEnd(RUN_WIDTH)} `
+  const start = `${colors.dim(visible(time))} ${colour(visible(word).padEnd(WORD_WIDTH))} ${visible(record.system ?? '').padEnd(SYSTEM_WIDTH)} ${visible(record.run ?? '').padEnd(RUN_WIDTH)} `
   const room = Math.max(30, width - INDENT.length)
   const [first, second] = detail(record)
-  const below = second === undefined ? '' : `\n${INDENT}${pc.dim(cut(second, room))}`
+  const below = second === undefined ? '' : `\n${INDENT}${colors.dim(cut(second, room))}`
   return `${start}${cut(first, room)}${below}`
 }
 
@@ -33,19 +34,19 @@ function headWord(record: AuditRecord): readonly [string, (text: string) => stri
   const { event, verdict } = record
   switch (event) {
     case 'statement':
-      if (verdict === 'allow') return ['ALLOW', pc.green]
-      return verdict === 'would_deny' ? ['WOULD-DENY', pc.yellow] : ['DENY', pc.red]
+      if (verdict === 'allow') return ['ALLOW', colors.green]
+      return verdict === 'would_deny' ? ['WOULD-DENY', colors.yellow] : ['DENY', colors.red]
     case 'hop':
-      return ['HOP', (text) => pc.bold(pc.red(text))]
+      return ['HOP', (text) => colors.bold(colors.red(text))]
     case 'result':
-      return ['result', record.error === undefined ? pc.dim : pc.yellow]
+      return ['result', record.error === undefined ? colors.dim : colors.yellow]
     case 'auth.failure':
     case 'quarantine':
     case 'protocol.error':
     case 'backend.error':
-      return [event, pc.red]
+      return [event, colors.red]
     default:
-      return [event, pc.cyan]
+      return [event, colors.cyan]
   }
 }
 

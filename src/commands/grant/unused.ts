@@ -1,7 +1,7 @@
-import pc from 'picocolors'
 import type { Grant } from '../../grants/grant.ts'
 import { type UnusedRights, unusedRights } from '../../grants/unused.ts'
 import { configOf } from '../audit/log-files.ts'
+import { colors } from '../colors.ts'
 import { CommandError } from '../exit.ts'
 import { type History, historyKey, readHistory } from './history.ts'
 import { counted } from './suggest.ts'
@@ -64,7 +64,7 @@ function asJson({ grant, history, rights }: Found): unknown {
 }
 
 function asText({ grant, history, rights }: Found): string {
-  const head = pc.bold(`${grant.name} on ${grant.system}`)
+  const head = colors.bold(`${grant.name} on ${grant.system}`)
   if (history === undefined || rights === undefined)
     return `${head}: no statement on record, nothing of it was used\n`
   const lines = [
@@ -74,13 +74,13 @@ function asText({ grant, history, rights }: Found): string {
     lines.push(`  ${history.cut} statements name more than a record keeps, and are left out`)
   for (const { line, text, unused: rightsUnused, whole, wider } of rights.lines) {
     const place = `line ${line + 1}`
-    if (whole) lines.push(`  ${pc.red('unused')}  ${place}  ${text}`)
-    else for (const right of rightsUnused) lines.push(`  ${pc.red('unused')}  ${place}  ${right}`)
-    for (const less of wider) lines.push(`  ${pc.yellow('wider ')}  ${place}  ${less}`)
+    if (whole) lines.push(`  ${colors.red('unused')}  ${place}  ${text}`)
+    else for (const right of rightsUnused) lines.push(`  ${colors.red('unused')}  ${place}  ${right}`)
+    for (const less of wider) lines.push(`  ${colors.yellow('wider ')}  ${place}  ${less}`)
   }
   if (rights.metadata !== undefined) {
     lines.push(
-      `  ${pc.yellow('wider ')}  metadata: ${rights.metadata.granted}, of which ${rights.metadata.used} was used`,
+      `  ${colors.yellow('wider ')}  metadata: ${rights.metadata.granted}, of which ${rights.metadata.used} was used`,
     )
   }
   if (lines.length === 1) lines.push('  every right was used')
