@@ -46,12 +46,20 @@ export type AuditOptions = {
   readonly now?: (() => number) | undefined
 }
 
+/** Someone whose work goes on when what it has recorded is in the file. */
+export interface Waiter {
+  /** {@link AuditLog.failures} before its first record. */
+  readonly heldSince: number
+  flushed(recorded: boolean): void
+}
+
 export class AuditLog {
   readonly file: string
   /** Records that reached the operating system since the start. */
   records = 0
   /** Times that a flush failed, or took so long that it counts as failed, since the start. */
   failures = 0
+  #waiters: Waiter[] = []
   /** Why nothing can be written at present: an error's code, `slow`, `taken`; `undefined` while the log is well. */
   fault: string | undefined
   /**
@@ -146,6 +154,29 @@ export class AuditLog {
       return false
     }
     return this.#pending.count === 0 || this.#handOver(nowMs)
+  }
+
+  /**
+   * As {@link flush}, for records that were added while {@link failures} was `since`: those that a failure has dropped
+   * meanwhile are not in the file, whatever was written after them.
+   */
+  flushSince(since: number, nowMs: number): boolean {
+    const isWhole = since === this.failures
+    return this.flush(nowMs) && isWhole
+  }
+
+  /** Hands over, at the end of this turn of the event loop and by one write, what all that wait have added. */
+  flushTogether(waiter: Waiter): void {
+    this.#waiters.push(waiter)
+    if (this.#waiters.length === 1) setImmediate(this.#flushWaiters)
+  }
+
+  readonly #flushWaiters = (): void => {
+    const waiters = this.#waiters
+    this.#waiters = []
+    const { failures } = this
+    const taken = this.flush(this.#now())
+    for (const waiter of waiters) waiter.flushed(taken && waiter.heldSince === failures)
   }
 
   #handOver(nowMs: number): boolean {

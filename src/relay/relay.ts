@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { EndCause, Session, Statement } from '../../protocols/session.ts'
+import type { Waiter } from '../audit/log.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
 import { countRelayed } from '../heap.ts'
@@ -41,7 +42,7 @@ export type RelayParts = {
   readonly cancel: () => Promise<void>
 }
 
-export class Relay implements LiveSession {
+export class Relay implements LiveSession, Waiter {
   readonly token: RunToken
   readonly system: string
   readonly entry: RunEntry
@@ -63,6 +64,9 @@ export class Relay implements LiveSession {
   /** The statement for which the catalog was read anew; it is not read a second time for it. */
   #refreshedFor = 0
   #refreshing = false
+  /** True while nothing leaves, because the records of what was judged wait for a write that all sessions share. */
+  #held = false
+  heldSince = 0
   /** True while statements wait for the next turn of this session. */
   #deferred = false
   /** Set while the session is to end at its next idle moment. */
@@ -175,8 +179,9 @@ export class Relay implements LiveSession {
   /** Judges what has arrived, records it, and only then writes. */
   #pump(): void {
     if (this.#over) return
-    const { shared, metrics } = this.#system
+    const { shared } = this.#system
     const nowMs = shared.now()
+    const { failures } = shared.audit
     let judged: number
     try {
       judged = this.#judgeAll(nowMs)
@@ -187,18 +192,36 @@ export class Relay implements LiveSession {
       return
     }
     if (this.#over) return
+    if (this.#held) return
     if (judged === 0) {
       // Only results wait to be recorded; they hold nothing back.
       shared.audit.flushSoon(shared.now)
-    } else if (!shared.audit.flush(nowMs)) {
-      // What was judged just now is not recorded, so it does not leave: the bytes for the server are dropped.
-      this.#session.takeForServer()
-      this.end({
-        kind: 'audit_unavailable',
-        message: 'the audit log cannot be written, so that nothing may pass',
-      })
+      this.#pass()
+    } else {
+      this.#held = true
+      this.heldSince = failures
+      shared.audit.flushTogether(this)
+    }
+  }
+
+  /** What was judged in this turn is recorded, or (false) is not, and does not leave then. */
+  flushed(recorded: boolean): void {
+    if (this.#over) return
+    this.#held = false
+    if (recorded) {
+      this.#pass()
       return
     }
+    this.#session.takeForServer()
+    this.end({
+      kind: 'audit_unavailable',
+      message: 'the audit log cannot be written, so that nothing may pass',
+    })
+  }
+
+  /** Writes what may leave. */
+  #pass(): void {
+    const { shared, metrics } = this.#system
     const toBackend = writeAll(this.#upstream, this.#session.takeForServer())
     metrics.relayed('to_backend', toBackend)
     const toClient = writeAll(this.#client, this.#session.takeForClient())
@@ -377,7 +400,7 @@ export class Relay implements LiveSession {
     this.#record.event('protocol.error', { message, side: known ? error.side : undefined })
     if (known && error.side === 'server') this.#system.metrics.backendError('protocol')
     // Statements of this read that were judged before the break are recorded only if the log takes them now.
-    if (!shared.audit.flush(shared.now())) this.#session.takeForServer()
+    if (!this.#isRecorded()) this.#session.takeForServer()
     this.end({ kind: 'protocol_error', message })
   }
 
@@ -397,10 +420,9 @@ export class Relay implements LiveSession {
     }
     // A backend that is busy does not see that nobody waits for it any more, and what is revoked must not go on there.
     if (!this.#running.isEmpty && cause.kind !== 'backend_lost') this.cancel()
-    const { shared } = this.#system
     this.#record.event('session.end', { cause: cause.kind })
     if (cause.kind === 'limit') this.#system.metrics.limit('session')
-    if (shared.audit.flush(shared.now())) writeAll(this.#upstream, this.#session.takeForServer())
+    if (this.#isRecorded()) writeAll(this.#upstream, this.#session.takeForServer())
     writeAll(this.#client, this.#session.takeForClient())
     this.#shutSockets()
   }
@@ -408,11 +430,17 @@ export class Relay implements LiveSession {
   /** The client left. */
   #close(): void {
     if (this.#over) return
-    const { shared } = this.#system
     this.#recordCompletions()
     this.#record.event('session.end', { cause: 'client' })
-    shared.audit.flush(shared.now())
+    // A client may send its last statement and leave in one turn: it leaves as it would have without the wait.
+    if (this.#isRecorded() && this.#held) writeAll(this.#upstream, this.#session.takeForServer())
     this.#shutSockets()
+  }
+
+  /** Hands over all records now. False: what this session has not yet let leave must not. */
+  #isRecorded(): boolean {
+    const { audit, now } = this.#system.shared
+    return audit.flushSince(this.#held ? this.heldSince : audit.failures, now())
   }
 
   #shutSockets(): void {
