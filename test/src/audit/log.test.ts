@@ -189,3 +189,34 @@ test('a log that another process has taken writes nothing any more', async () =>
 test('an unwritable place is an error at start, not a silent log', () => {
   assert.throws(() => new AuditLog(join(folder, 'no', 'such', 'folder', 'audit.jsonl')))
 })
+
+/** Resolves with what a waiter is told. */
+const told = (log: AuditLog, heldSince: number): Promise<boolean> =>
+  new Promise((resolve) => log.flushTogether({ heldSince, flushed: resolve }))
+
+test('all that wait in one turn share a write, and go on when it is done', async () => {
+  const file = join(folder, 'together.jsonl')
+  const log = new AuditLog(file)
+  const waiting: Promise<boolean>[] = []
+  for (const run of ['r-1', 'r-2', 'r-3']) {
+    log.append('statement', `"run":"${run}"`)
+    waiting.push(told(log, log.failures))
+  }
+  assert.equal(readFileSync(file, 'utf8'), '', 'nothing is written within the turn')
+  assert.deepEqual(await Promise.all(waiting), [true, true, true])
+  assert.equal(verifiedChain(file), 3)
+  log.close()
+})
+
+test('whose records a failure has dropped is told so, whatever was written after them', async () => {
+  const log = new AuditLog(join(folder, 'dropped.jsonl'))
+  log.append('statement', '"run":"r-1"')
+  const beforeTheFailure = told(log, log.failures - 1)
+  const afterIt = told(log, log.failures)
+  assert.deepEqual(await Promise.all([beforeTheFailure, afterIt]), [false, true])
+  log.close()
+  const full = new AuditLog('/dev/full')
+  full.append('statement', '"run":"r-1"')
+  assert.equal(await told(full, full.failures), false)
+  full.close()
+})
