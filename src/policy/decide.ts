@@ -47,8 +47,6 @@ export type Decider = {
 const NO_ACCESSES: readonly Access[] = []
 
 export function decide(grant: Decider, analysis: Analysis): Verdict {
-  const decoy = 'accesses' in analysis ? touchedDecoy(grant, analysis.accesses) : undefined
-  if (decoy !== undefined) return decoy
   switch (analysis.outcome) {
     case 'accesses':
       return decideAccesses(grant, analysis.accesses)
@@ -69,21 +67,6 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
   }
 }
 
-/** A touch counts whatever the grant says, and before it. */
-function touchedDecoy({ decoys, matcher }: Decider, accesses: readonly Access[]): Denied | undefined {
-  if (decoys === undefined) return undefined
-  for (const access of accesses) {
-    const target = decoys(access)
-    if (target !== undefined) {
-      const missing = [access.kind === 'relation' ? { ...access, columns: undefined } : access]
-      const lacks = access.kind === 'command' ? lackedPart(access, (one) => matcher.covering(one)) : undefined
-      const hop = { kind: 'decoy', target } as const
-      return { ...denied('hop', undefined), missing, ...(lacks !== undefined && { lacks }), hop }
-    }
-  }
-  return undefined
-}
-
 /**
  * True where a denial of this analysis is only for want of an allow line of the grant itself, so that a grant which
  * observes lets it pass. What is not understood, what leaves the system, and what a ceiling or a narrowed token takes away
@@ -101,31 +84,38 @@ export function isObservable(grant: Decider, analysis: Analysis, { reason }: Den
 
 function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
   const [only] = accesses
-  if (only?.kind === 'command' && accesses.length === 1 && grant.bounds.length === 0) {
+  const { bounds, decoys, matcher } = grant
+  if (only?.kind === 'command' && accesses.length === 1 && bounds.length === 0 && decoys === undefined) {
     // The hot path of Redis, whose verdicts are not memoised: a granted command costs no closure and no set.
-    const rules = grant.matcher.covering(only)
+    const rules = matcher.covering(only)
     if (rules !== undefined) return { allowed: true, rules }
   }
   const rules = new Set<number>()
   const missing: Access[] = []
+  let decoy: string | undefined
+  // No line covers a decoy. The denial of one lists what any other would: nothing else may tell it from what is not granted.
   const covering = (access: Access): readonly number[] | undefined =>
-    grant.bounds.every((bound) => bound.covering(access) !== undefined)
-      ? grant.matcher.covering(access)
+    decoys?.(access) === undefined && bounds.every((bound) => bound.covering(access) !== undefined)
+      ? matcher.covering(access)
       : undefined
   for (const access of accesses) {
     if (access.kind === 'metadata') {
       if (!seesMetadata(grant.metadata, access.level)) missing.push(access)
       continue
     }
+    decoy ??= decoys?.(access)
     const lines = covering(access)
     if (lines === undefined) missing.push(uncovered(access, covering))
     else for (const line of lines) rules.add(line)
   }
-  if (missing.length > 0) {
-    const lacks = only?.kind === 'command' ? lackedPart(only, covering) : undefined
-    return { ...denied('not_granted', undefined), missing, ...(lacks !== undefined && { lacks }) }
+  if (missing.length === 0) return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
+  const lacks = only?.kind === 'command' ? lackedPart(only, covering) : undefined
+  return {
+    ...denied(decoy === undefined ? 'not_granted' : 'hop', undefined),
+    missing,
+    ...(lacks !== undefined && { lacks }),
+    hop: decoy === undefined ? undefined : { kind: 'decoy', target: decoy },
   }
-  return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
 }
 
 function uncovered(access: Access, covering: Matcher['covering']): Access {

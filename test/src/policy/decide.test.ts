@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import type { Access, CommandAccess } from '../../../protocols/access.ts'
 import type { Analysis } from '../../../protocols/analysis.ts'
-import type { Matcher } from '../../../src/grants/grant.ts'
+import { compileDecoys } from '../../../src/grants/decoys.ts'
+import { compileLines, type Matcher, parseLines } from '../../../src/grants/grant.ts'
 import { compileRedisGrant, parseSelectorLine } from '../../../src/grants/redis-selector.ts'
 import { type Decider, decide } from '../../../src/policy/decide.ts'
 import { denialOf } from '../../../src/policy/words.ts'
+import { allowLine, anyAccess, NAMINGS } from '../../support/grants.ts'
 
 const readOrders: Access = {
   kind: 'relation',
@@ -173,3 +176,49 @@ test('of a Redis command it is told whether the command, a key or a channel is n
   assert.equal(lacks(command('publish', [], ['d'])), 'channel')
   assert.equal(lacks(command('publish', ['z'], ['d'])), 'key')
 })
+
+/** True where no line reaches what the access names, not even a part of it. */
+const isApart = (matcher: Matcher, access: Access): boolean =>
+  matcher.covering(
+    access.kind === 'command'
+      ? { ...access, channels: [], allKeys: false }
+      : access.kind === 'relation'
+        ? { ...access, columns: [] }
+        : access,
+  ) === undefined
+
+for (const [protocol, decoys, accessesMax] of [
+  ['postgres', ['sales.*', 'orders'], 3],
+  ['mysql', ['sales.*', 'orders'], 3],
+  // A command is one access.
+  ['redis', ['~cart:*', '~k*'], 1],
+] as const) {
+  test(`${protocol}: to the last word, a decoy is denied as what is not granted`, () => {
+    const lines = fc.array(allowLine(protocol), { maxLength: 3 })
+    const accesses = fc.array(anyAccess(protocol), { minLength: 1, maxLength: accessesMax })
+    const touches = compileDecoys(decoys, protocol, NAMINGS[protocol])
+    assert.ok(touches !== undefined)
+    const compiled = (written: readonly string[]): Matcher =>
+      compileLines(parseLines(written, protocol), NAMINGS[protocol])
+    let touched = 0
+    fc.assert(
+      fc.property(lines, fc.option(lines), accesses, (allow, narrowed, needed) => {
+        const plain: Decider = {
+          matcher: compiled(allow),
+          bounds: narrowed === null ? [] : [compiled(narrowed)],
+          metadata: 'driver',
+          decoys: undefined,
+        }
+        const baits = needed.filter((access) => touches(access) !== undefined)
+        fc.pre(baits.length > 0 && baits.every((access) => isApart(plain.matcher, access)))
+        touched += 1
+        const ordinary = decide(plain, needs(...needed))
+        const bait = decide({ ...plain, decoys: touches }, needs(...needed))
+        assert.ok(!ordinary.allowed && !bait.allowed)
+        assert.equal(bait.hop?.kind, 'decoy')
+        assert.deepEqual(denialOf(bait, allow), denialOf(ordinary, allow))
+      }),
+    )
+    assert.ok(touched > 0)
+  })
+}
