@@ -36,8 +36,13 @@ export class RunEntry {
   readonly #touched = new Set<string>()
   readonly #tried = new Set<string>()
   readonly #narrowed = new Set<string>()
-  /** When each token ends, by `jti`; milliseconds since the epoch. */
+  /**
+   * When each token ends, by `jti`; milliseconds since the epoch. Only those that an issuer has signed: whoever narrows one names
+   * it as they like, and could say of their parent's token, or another's, that it has ended.
+   */
   readonly #tokens = new Map<string, number>()
+  /** When the last token that was seen ends, milliseconds since the epoch. */
+  expiresAtMs = 0
 
   constructor(key: RunKey, token: RunToken, nowMs: number) {
     this.key = key
@@ -52,9 +57,14 @@ export class RunEntry {
     this.lastSeenMs = nowMs
     note(this.#agents, token.agent)
     note(this.#grants, typeof token.grant === 'string' ? token.grant : 'inline')
-    if (token.ancestors.length > 0) note(this.#narrowed, token.run)
+    this.expiresAtMs = Math.max(this.expiresAtMs, token.expiresAtMs)
+    if (token.ancestors.length > 0) {
+      note(this.#narrowed, token.run)
+      return
+    }
+    const expiresAtMs = Math.max(this.#tokens.get(token.jti) ?? 0, token.expiresAtMs)
     this.#tokens.delete(token.jti)
-    this.#tokens.set(token.jti, token.expiresAtMs)
+    this.#tokens.set(token.jti, expiresAtMs)
     for (const oldest of this.#tokens.keys()) {
       if (this.#tokens.size <= TOKENS_MAX) break
       this.#tokens.delete(oldest)
@@ -94,12 +104,7 @@ export class RunEntry {
     return [...this.#narrowed]
   }
 
-  /** When the last of its tokens that were seen ends; milliseconds since the epoch. */
-  get expiresAtMs(): number {
-    return Math.max(...this.#tokens.values())
-  }
-
-  /** When a token ends; `undefined` for one that was not seen. */
+  /** When a token ends; `undefined` for one that was not seen as its issuer signed it. */
   expiryOf(jti: string): number | undefined {
     return this.#tokens.get(jti)
   }

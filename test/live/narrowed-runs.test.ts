@@ -121,6 +121,24 @@ test('revoking the first of a chain ends all of it', async () => {
   await ended
 })
 
+test('a revocation holds, although a narrowed token of the same name has ended', async () => {
+  const root = await parent('r-same-name')
+  const session = await connect(root)
+  const past: Held = {
+    ...root,
+    token: await addNarrowing(root.token, {
+      ...{ run: 'r-same-name.a', jti: root.jti, allow: [], metadata: undefined },
+      expiresAtMs: 0,
+    }),
+  }
+  await assert.rejects(connect(past))
+  const ended = once(session, 'end')
+  const { body } = await proxy.api('/v1/revoke', { token: root.jti, why: 'a test' })
+  assert.equal(body['sessions_ended'], 1)
+  await ended
+  await assert.rejects(connect(root))
+})
+
 test('a hop of the last of a chain quarantines all of it, and the ledger has one run', async () => {
   const { held, sessions } = await family('r-hop')
   const ended = Promise.all(sessions.map((client) => once(client, 'end')))

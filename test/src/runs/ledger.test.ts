@@ -65,3 +65,13 @@ test('the end of a token is known while its issuer is the only one to use its na
   assert.equal(ledger.tokenOf('j', undefined), undefined)
   assert.deepEqual(ledger.tokenOf('j', 'k'), { issuer: 'k', expiresAtMs: 9 })
 })
+
+test('of a narrowed token no end is known: whoever narrowed it has chosen its name', () => {
+  const ledger = new RunLedger()
+  ledger.entryOf(token('r', { jti: 'j', expiresAtMs: 9 }), 0)
+  const ancestors = [{ run: 'r', jti: 'j' }]
+  for (const jti of ['j', 'k']) ledger.entryOf(token('r.1', { jti, expiresAtMs: 1, ancestors }), 0)
+  assert.deepEqual(ledger.tokenOf('j', undefined), { issuer: 'i', expiresAtMs: 9 })
+  assert.equal(ledger.tokenOf('k', undefined), undefined)
+  assert.equal(ledger.entries()[0]?.expiresAtMs, 9)
+})
