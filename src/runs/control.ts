@@ -8,6 +8,9 @@ import type { RegisteredSecret, Revocation, Target } from './state-file.ts'
 /** A token is accepted a little after its end (`tokens.clock_skew`), and clocks may be set. */
 const FORGET_AFTER_MS = 3_600_000
 
+/** The last moment that the records and the state file can write: in RFC 3339 a year has four digits. */
+const TIME_MS_MAX = Date.UTC(9999, 11, 31)
+
 export type Order = {
   readonly target: Target
   readonly why: string
@@ -112,7 +115,7 @@ export class RunControl {
     { target, why, by }: Order,
     forMs: number | undefined,
   ): Pick<Revocation, 'target' | 'why' | 'by' | 'until'> {
-    if (forMs !== undefined) return { target, why, by, until: this.#parts.now() + forMs }
+    if (forMs !== undefined) return { target, why, by, until: writable(this.#parts.now() + forMs) }
     if (target.kind !== 'token') return { target, why, by, until: undefined }
     const token = this.#parts.runs.ledger.tokenOf(target.jti, target.issuer)
     if (token === undefined) return { target, why, by, until: undefined }
@@ -120,7 +123,7 @@ export class RunControl {
       target: { ...target, issuer: token.issuer },
       why,
       by,
-      until: token.expiresAtMs + this.#parts.config().clockSkewMs + FORGET_AFTER_MS,
+      until: writable(token.expiresAtMs + this.#parts.config().clockSkewMs + FORGET_AFTER_MS),
     }
   }
 
@@ -130,6 +133,11 @@ export class RunControl {
     // What takes rights away is done even where it cannot be recorded.
     this.#parts.audit.flush(this.#parts.now())
   }
+}
+
+/** What would end later than can be written holds until it is released. */
+function writable(untilMs: number): number | undefined {
+  return untilMs > TIME_MS_MAX ? undefined : untilMs
 }
 
 function timeText(ms: number | undefined): string | undefined {

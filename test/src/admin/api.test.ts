@@ -175,6 +175,22 @@ for (const { when, path, body, type = 'application/json', status } of wrong) {
   })
 }
 
+test('a revocation that would outlast every calendar holds until it is released, also after a restart', async () => {
+  for (const [run, for_ms] of [
+    ['r-8', 3e14],
+    ['r-9', Number.MAX_SAFE_INTEGER],
+  ] as const) {
+    const { status, body } = await proxy.api('/v1/revoke', { run, why: 'for good', for_ms })
+    assert.equal(status, 200)
+    assert.equal((body['revocation'] as Record<string, unknown>)['until'], undefined)
+  }
+  await proxy.restart()
+  for (const run of ['r-8', 'r-9']) {
+    const { body } = await proxy.api('/v1/release', { run, why: 'a test' })
+    assert.equal((body['released'] as unknown[]).length, 1)
+  }
+})
+
 test('a revocation is listed until its time is over, and a release of nothing releases nothing', async () => {
   await proxy.api('/v1/revoke', { run: 'r-1', why: 'a while', for_ms: 60_000 })
   const { body } = await proxy.api('/v1/revocations')
