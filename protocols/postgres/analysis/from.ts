@@ -233,11 +233,9 @@ function joinItem(walk: Walk, node: Node, level: Scope, outer: readonly Item[]):
   const sides = [...left.items, ...right.items]
   walk.work.spend(sides.length + left.columns.length + right.columns.length)
   walkExpression(walk, node['quals'], { items: sides, ctes: level.ctes, parent: level.parent })
-  const mergedNames = new Set(merged.map((column) => column.name))
-  const rest = [...left.columns, ...right.columns].filter((column) => !mergedNames.has(column.name))
   const item: Item = {
     ...unknownItem(undefined),
-    columns: [...merged, ...rest],
+    columns: joinedColumns(walk, merged, left, right),
     open: left.open || right.open,
     bases: [...left.bases, ...right.bases],
   }
@@ -261,6 +259,22 @@ function joinItem(walk: Walk, node: Node, level: Scope, outer: readonly Item[]):
   }
   items.push(item)
   return { items, columns: item.columns, open: item.open, bases: item.bases }
+}
+
+/** Making a list of columns anew costs as much as looking at so many of each: it is where wide tables take their time. */
+const LIST_WORK = 10
+
+/** All that a join offers: the columns that it has made one come first. */
+function joinedColumns(
+  walk: Walk,
+  merged: readonly Column[],
+  left: Joined,
+  right: Joined,
+): readonly Column[] {
+  if (merged.length === 0) return left.columns.concat(right.columns)
+  walk.work.spend(LIST_WORK * (left.columns.length + right.columns.length))
+  const names = new Set(merged.map((column) => column.name))
+  return merged.concat([...left.columns, ...right.columns].filter((column) => !names.has(column.name)))
 }
 
 /** The columns that USING or NATURAL joins, read on both sides. */
