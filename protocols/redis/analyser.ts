@@ -4,9 +4,10 @@ import type { Analyser } from '../protocol.ts'
 import { Args } from './args.ts'
 import { ABSENT, type RedisCatalog } from './catalog.ts'
 import { splitLine } from './command-line.ts'
-import type { CommandRow, Decision } from './commands/row.ts'
+import type { CommandRow, Decision, KeySpec } from './commands/row.ts'
 import { findName, type Named } from './commands/table.ts'
 import { parseHello } from './hello.ts'
+import { keyCountError } from './key-count.ts'
 import { channelPlaces, KeyUses, readKeys } from './keys.ts'
 import { redisNaming } from './naming.ts'
 import { type Parsed, parseCommand } from './parsers.ts'
@@ -52,7 +53,7 @@ export class RedisAnalyser implements Analyser {
     const words = splitLine(line)
     if (words === undefined || words.length === 0) return UNREADABLE
     const args = Args.of(words)
-    return `${redactCommand(args, this.commandOf(args), this.catalog.database)}${more}`
+    return `${redactCommand(args, this.commandOf(args), this.catalog)}${more}`
   }
 
   /** The row of the vetted table that a command is of; `undefined` for one that is not there. */
@@ -116,7 +117,7 @@ export class RedisAnalyser implements Analyser {
     const reader = new KeyUses()
     let allKeys = command.allKeys
     if (command.parser !== undefined) {
-      const parsed: Parsed = parseCommand(command.parser, args, reader, this.catalog.database)
+      const parsed: Parsed = parseCommand(command.parser, args, reader, this.catalog)
       if (parsed.found === 'error') {
         return notUnderstood(command.action, parsed.message, { code: 'ERR', message: parsed.message })
       }
@@ -127,7 +128,7 @@ export class RedisAnalyser implements Analyser {
       if (parsed.found === 'all_keys') allKeys = true
     } else {
       for (const spec of command.keys) {
-        if (!readKeys(spec, args, reader)) return noKeys(command)
+        if (!readKeys(spec, args, reader)) return noKeys(command, spec, args)
       }
     }
     const keys = reader.uses
@@ -209,13 +210,14 @@ function notUnderstood(action: StatementAction, why: string, nativeError?: Nativ
   return nativeError === undefined ? analysis : { ...analysis, nativeError }
 }
 
-function noKeys(command: CommandRow): Analysis {
+/** The keys are not where `spec` says. */
+function noKeys(command: CommandRow, spec: KeySpec, args: Args): Analysis {
   // MSET k v k: to the server it is the number that is wrong.
-  if (command.keys.some((spec) => spec.at === 'range' && spec.step > 1)) return wrongArity(command)
-  return notUnderstood(command.action, `the keys of \`${command.name}\` are not where they must be`, {
-    code: 'ERR',
-    message: 'syntax error',
-  })
+  if (spec.at === 'range' && spec.step > 1) return wrongArity(command)
+  const isCounted = spec.at === 'numkeys' && spec.index < args.count
+  const message = isCounted ? keyCountError(command.name, args, spec.index) : 'syntax error'
+  const why = `the keys of \`${command.name}\` are not where they must be`
+  return notUnderstood(command.action, why, { code: 'ERR', message })
 }
 
 function wrongArity(command: CommandRow): Analysis {

@@ -10,6 +10,7 @@
 import { ProtocolError } from '../errors.ts'
 import type { Inbox } from '../inbox.ts'
 import { Args } from './args.ts'
+import { splitLine } from './command-line.ts'
 
 /** What a client may send; smaller before login, as on the server. */
 export type RequestLimits = {
@@ -232,7 +233,7 @@ export class RequestScanner {
 
   /**
    * Reads a line of words. Only plain words between single or more spaces: quotes and escapes are read differently
-   * by different servers.
+   * by different servers, and end the connection when their line has come, as unbalanced ones do there.
    */
   #readInline(): boolean {
     const { buffer, start, end } = this.#inbox
@@ -246,6 +247,7 @@ export class RequestScanner {
     }
     const stop = line > start && buffer[line - 1] === CR ? line - 1 : line
     this.#checkInline(start, stop)
+    this.#checkQuotes(start, stop)
     this.#splitInline(start, stop)
     this.size = line + 1 - start
     this.inline = this.args.count > 0
@@ -258,8 +260,17 @@ export class RequestScanner {
     for (let at = from; at < to; at++) {
       const byte = buffer[at] ?? 0
       if (byte < 0x20 || byte > 0x7e) fail('an inline command with bytes that are not printable')
-      if (byte === 0x22 || byte === 0x27 || byte === 0x5c) fail('an inline command with quotes')
     }
+  }
+
+  #checkQuotes(from: number, to: number): void {
+    const line = this.#inbox.buffer.toString('latin1', from, to)
+    if (!/["'\\]/.test(line)) return
+    fail(
+      splitLine(line) === undefined
+        ? 'unbalanced quotes in request'
+        : 'an inline command with quotes or escapes',
+    )
   }
 
   #splitInline(from: number, to: number): void {

@@ -7,6 +7,7 @@
  */
 import type { HopKind } from '../analysis.ts'
 import type { Args } from './args.ts'
+import type { RedisCatalog } from './catalog.ts'
 import type { ParserName } from './commands/row.ts'
 import type { KeyReader } from './keys.ts'
 
@@ -18,10 +19,17 @@ export type Parsed =
 
 const NAMED_KEYS: Parsed = { found: 'named_keys' }
 const ALL_KEYS: Parsed = { found: 'all_keys' }
-const SYNTAX: Parsed = { found: 'error', message: 'syntax error' }
+const SYNTAX: Parsed = error('syntax error')
+
+function error(message: string): Parsed {
+  return { found: 'error', message }
+}
+
+/** What a parser knows of the backend. */
+export type Backend = Pick<RedisCatalog, 'database' | 'server'>
 
 /** Tells `keys` of the keys of `args`. */
-export function parseCommand(parser: ParserName, args: Args, keys: KeyReader, database: number): Parsed {
+export function parseCommand(parser: ParserName, args: Args, keys: KeyReader, backend: Backend): Parsed {
   switch (parser) {
     case 'set':
       return parseSet(args, keys)
@@ -38,11 +46,11 @@ export function parseCommand(parser: ParserName, args: Args, keys: KeyReader, da
     case 'georadiusbymember':
       return parseGeoradius(args, keys, 5)
     case 'xread':
-      return parseXread(args, keys, false)
+      return parseXread(args, keys, false, backend)
     case 'xreadgroup':
-      return parseXread(args, keys, true)
+      return parseXread(args, keys, true, backend)
     case 'copy':
-      return parseCopy(args, keys, database)
+      return parseCopy(args, keys, backend.database)
     case 'scan':
       return parseScan(args, keys)
     case 'keys':
@@ -205,7 +213,7 @@ function parseGeoradius(args: Args, keys: KeyReader, options: number): Parsed {
  *
  * The server's key metadata looks for the word STREAMS alone, and finds it where it is a group's name.
  */
-function parseXread(args: Args, keys: KeyReader, group: boolean): Parsed {
+function parseXread(args: Args, keys: KeyReader, group: boolean, { server }: Backend): Parsed {
   let grouped = false
   for (let i = 1; i < args.count; i++) {
     const left = args.count - i - 1
@@ -216,17 +224,20 @@ function parseXread(args: Args, keys: KeyReader, group: boolean): Parsed {
         i += 1
         break
       case 'noack':
-        if (!group) return SYNTAX
+        if (!group) return onlyInGroups('NOACK')
         break
       case 'group':
-        if (!group || left < 2) return SYNTAX
+        if (left < 2) return SYNTAX
+        if (!group) return onlyInGroups('GROUP')
         // The server's ACL would take what follows such a name for keys.
         if (args.word(i + 1) === 'streams' || args.word(i + 2) === 'streams') return SYNTAX
         grouped = true
         i += 2
         break
       case 'streams': {
-        if (left < 2 || left % 2 !== 0 || grouped !== group) return SYNTAX
+        if (left === 0) return SYNTAX
+        if (left % 2 !== 0) return unbalanced(group, server)
+        if (grouped !== group) return NO_GROUP
         for (let k = i + 1; k <= i + left / 2; k++) keys.key(args, k, group ? 'RW' : 'R')
         return NAMED_KEYS
       }
@@ -235,6 +246,18 @@ function parseXread(args: Args, keys: KeyReader, group: boolean): Parsed {
     }
   }
   return SYNTAX
+}
+
+const NO_GROUP = error('Missing GROUP option for XREADGROUP')
+
+function onlyInGroups(option: string): Parsed {
+  return error(`The ${option} option is only supported by XREADGROUP. You called XREAD instead.`)
+}
+
+function unbalanced(group: boolean, server: RedisCatalog['server']): Parsed {
+  const command = group ? 'xreadgroup' : 'xread'
+  const last = group ? "ID or '>'" : server === 'valkey' ? "ID or '$'" : "ID, '+', or '$'"
+  return error(`Unbalanced '${command}' list of streams: for each stream key an ${last} must be specified.`)
 }
 
 /** `COPY source target [DB n] [REPLACE]`. */
@@ -248,7 +271,7 @@ function parseCopy(args: Args, keys: KeyReader, database: number): Parsed {
     if (word !== 'db' || i + 1 >= args.count) return SYNTAX
     i += 1
     const target = args.integer(i)
-    if (target === undefined) return { found: 'error', message: 'value is not an integer or out of range' }
+    if (target === undefined) return error('value is not an integer or out of range')
     if (target !== database) elsewhere = target
   }
   if (elsewhere === undefined) return NAMED_KEYS

@@ -9,7 +9,7 @@ import { quoteWord } from './command-line.ts'
 import type { CommandRow } from './commands/row.ts'
 import { NAMES } from './commands/table.ts'
 import { channelPlaces, type KeyReader, readKeys } from './keys.ts'
-import { parseCommand } from './parsers.ts'
+import { type Backend, parseCommand } from './parsers.ts'
 
 /** What stands for a text of which not even the words can be told. */
 export const UNREADABLE = '?'
@@ -88,10 +88,10 @@ class KeyPlaces implements KeyReader {
 
 /**
  * @param command the row of the vetted table that the command is of
- * @param database the database that sessions are pinned to
+ * @param backend the one that it is for
  */
-export function redactCommand(args: Args, command: CommandRow | undefined, database: number): string {
-  const shown = command === undefined ? nameOnly(args) : shownPlaces(args, command, database)
+export function redactCommand(args: Args, command: CommandRow | undefined, backend: Backend): string {
+  const shown = command === undefined ? nameOnly(args) : shownPlaces(args, command, backend)
   let text = ''
   for (let i = 0; i < args.count; i++) {
     const word = shown.has(i) ? quoteWord(args.latin1(i)) : '?'
@@ -105,10 +105,10 @@ function nameOnly(args: Args): ReadonlySet<number> {
   return new Set(NAMES.has(args.word(0) ?? '') ? [0] : [])
 }
 
-function shownPlaces(args: Args, command: CommandRow, database: number): ReadonlySet<number> {
+function shownPlaces(args: Args, command: CommandRow, backend: Backend): ReadonlySet<number> {
   const name = command.name.includes('|') ? [0, 1] : [0]
   const keys = new KeyPlaces()
-  if (!readPlaces(args, command, keys, database)) return new Set(name)
+  if (!readPlaces(args, command, keys, backend)) return new Set(name)
   const shown = new Set([...name, ...keys.places])
   if (command.channels !== 'none') {
     const [from, to] = channelPlaces(command, args)
@@ -120,10 +120,10 @@ function shownPlaces(args: Args, command: CommandRow, database: number): Readonl
 }
 
 /** False where the keys are not where they must be: then nothing is where it seems. */
-function readPlaces(args: Args, command: CommandRow, keys: KeyReader, database: number): boolean {
+function readPlaces(args: Args, command: CommandRow, keys: KeyReader, backend: Backend): boolean {
   if (command.arity >= 0 ? args.count !== command.arity : args.count < -command.arity) return false
   if (command.parser !== undefined) {
-    return parseCommand(command.parser, args, keys, database).found !== 'error'
+    return parseCommand(command.parser, args, keys, backend).found !== 'error'
   }
   return command.keys.every((spec) => readKeys(spec, args, keys))
 }

@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Redis } from 'ioredis'
@@ -14,6 +13,7 @@ import { writeKeys } from '../../../src/commands/init.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { signToken } from '../../../src/grants/token.ts'
 import { startCli } from '../../support/cli.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { ownRedisServer } from '../../support/servers.ts'
 import { typed } from './raw-client.ts'
 
@@ -28,7 +28,7 @@ const GROWTH_MB_MAX = 150
 describe('a value that is set', {
   skip: process.platform === 'linux' ? false : 'memory is read from /proc',
 }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-big-'))
+  const folder = temporaryFolder()
   let server: DatabaseServer
   let direct: Redis
   let child: ReturnType<typeof startCli>
@@ -78,7 +78,6 @@ describe('a value that is set', {
     await ended
     direct.disconnect()
     await server.stop()
-    rmSync(folder, { recursive: true, force: true })
   })
 
   const memoryMb = (what: 'VmRSS' | 'VmHWM'): number => {

@@ -7,7 +7,8 @@ import { makeDataFolder, serverAccount } from '../../../src/demo/servers/account
 import { freePort, startProcess } from '../../../src/demo/servers/process.ts'
 import { findRedis, SERVER_ENVIRONMENT } from '../../../src/demo/servers/programs.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { ownRedisServer, temporaryFolder } from '../../support/servers.ts'
+import { temporaryFolder } from '../../support/folders.ts'
+import { ownRedisServer } from '../../support/servers.ts'
 
 /** The name of the master at the sentinel. */
 export const MASTER = 'carts'

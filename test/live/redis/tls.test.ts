@@ -7,8 +7,9 @@ import { Redis } from 'ioredis'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { freePort } from '../../../src/demo/servers/process.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer, temporaryFolder } from '../../support/servers.ts'
+import { ownRedisServer } from '../../support/servers.ts'
 import { RawClient } from './raw-client.ts'
 
 let server: DatabaseServer

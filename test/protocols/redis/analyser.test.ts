@@ -227,6 +227,20 @@ test('an analysis keeps nothing of the bytes that it was made of', () => {
   assert.equal(short(analysis), 'get: R abc')
 })
 
+test('streams without their ids are refused as each server words it', () => {
+  const told = (server: 'redis' | 'valkey', line: string) => {
+    const analysis = new RedisAnalyser(offlineCatalog({ server })).analyse(line)
+    return analysis.outcome === 'not_understood' ? analysis.nativeError?.message : undefined
+  }
+  const sentence = (command: string, ids: string) =>
+    `Unbalanced '${command}' list of streams: for each stream key an ${ids} must be specified.`
+  assert.equal(told('redis', 'XREAD COUNT 1 STREAMS a'), sentence('xread', "ID, '+', or '$'"))
+  assert.equal(told('valkey', 'XREAD STREAMS a b 0'), sentence('xread', "ID or '$'"))
+  for (const server of ['redis', 'valkey'] as const) {
+    assert.equal(told(server, 'XREADGROUP GROUP g c STREAMS a b 0'), sentence('xreadgroup', "ID or '>'"))
+  }
+})
+
 test('keys are read byte for byte', () => {
   const analysis = analyser.read(Args.of(['GET', Buffer.from([0, 0x0d, 0xff])]))
   assert.equal(short(analysis), 'get: R \0\r\xff')
