@@ -46,12 +46,18 @@ const folder = mkdtempSync(join(tmpdir(), 'bulkhead-bench-'))
 const servers: DatabaseServer[] = []
 const children: ChildProcess[] = []
 
+// Also when it is interrupted: the audit log alone has hundreds of megabytes. The servers end with this process.
+process.once('exit', () => {
+  for (const child of children) child.kill('SIGTERM')
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+})
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+
 try {
   await main()
 } finally {
   for (const child of children) child.kill('SIGTERM')
   await Promise.all(servers.map((server) => server.stop()))
-  rmSync(folder, { recursive: true, force: true })
 }
 
 async function main(): Promise<void> {

@@ -206,3 +206,13 @@ test('nothing is left for later in the sources', () => {
   )
   assert.deepEqual(wrong, [])
 })
+
+test('tests make their temporary folders by the one helper that removes them', () => {
+  const wrong = sources('test').filter(
+    (file) =>
+      file !== 'test/support/folders.ts' &&
+      !file.endsWith('architecture.test.ts') &&
+      /\b(?:mkdtemp|mkdtempSync|tmpdir)\b/.test(readFileSync(join(ROOT, file), 'utf8')),
+  )
+  assert.deepEqual(wrong, [])
+})

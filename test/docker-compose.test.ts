@@ -3,15 +3,15 @@
  * file it mounts exists, that it agrees with the configuration that it mounts, and that it gives no needless right.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { parse } from 'yaml'
 import { writeKeys } from '../src/commands/init.ts'
 import { loadConfig } from '../src/config/load.ts'
 import { GRANTS } from '../src/demo/configuration.ts'
 import { projectFolder } from '../src/demo/servers/cache.ts'
+import { temporaryFolder } from './support/folders.ts'
 
 type Service = {
   readonly image?: string
@@ -37,8 +37,7 @@ const bulkhead = compose.services['bulkhead'] as Service
 
 /** The mounted configuration, with keys made for it. */
 async function mountedConfiguration() {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
-  after(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder()
   await writeKeys(folder)
   const path = join(folder, 'bulkhead.yaml')
   writeFileSync(path, read('docker/bulkhead.yaml').replaceAll('/var/lib/bulkhead', folder))

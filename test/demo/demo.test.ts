@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { chmodSync, readdirSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { loaderOptions, moduleUrl } from '../support/child.ts'
+import { temporaryFolder } from '../support/folders.ts'
 
 /** The demo with a temporary folder of its own, so that what it leaves behind can be seen. */
 function startDemo(options: readonly string[]): { readonly child: ChildProcess; readonly folder: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
+  const folder = temporaryFolder()
   // As root the servers run under other accounts, which must be able to enter.
   chmodSync(folder, 0o755)
   const args = [...loaderOptions(), fileURLToPath(moduleUrl('src/cli')), 'demo', ...options]
@@ -45,7 +44,6 @@ test('the demo with --once ends with every attempt as expected, and leaves nothi
   assert.match(output, /✓ page +BulkheadDecoyTouched: sum by[^✓]*payroll 1$/m)
   assert.ok(!output.includes('\u001b'), 'there is no colour in a pipe')
   assert.deepEqual(leftBehind(folder), [])
-  rmSync(folder, { recursive: true })
 })
 
 test('the lines that the demo prints work when pasted, and Ctrl-C ends it with success', async () => {
@@ -82,12 +80,11 @@ test('the lines that the demo prints work when pasted, and Ctrl-C ends it with s
   if (child.exitCode === null) await once(child, 'exit')
   assert.equal(child.exitCode, 0)
   assert.deepEqual(leftBehind(folder), [])
-  rmSync(folder, { recursive: true })
 })
 
-/** What is ours in the folder; the loader of these tests keeps a cache there. */
+/** What is ours in the folder, but for fetched programs; the loader of these tests keeps a cache there. */
 function leftBehind(folder: string): readonly string[] {
-  return readdirSync(folder).filter((name) => name.startsWith('bulkhead'))
+  return readdirSync(folder).filter((name) => /^bulkhead-(?!servers-)/.test(name))
 }
 
 /** Everything that a process printed until a line came; fails when it ends before. */

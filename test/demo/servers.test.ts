@@ -13,6 +13,7 @@ import { freePort } from '../../src/demo/servers/process.ts'
 import { startRedis } from '../../src/demo/servers/redis.ts'
 import type { DatabaseServer } from '../../src/demo/servers/server.ts'
 import { loaderOptions, moduleUrl } from '../support/child.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import {
   connection,
   freshMysqlDatabase,
@@ -20,7 +21,6 @@ import {
   mariadbServer,
   ownRedisServer,
   postgresServer,
-  temporaryFolder,
 } from '../support/servers.ts'
 
 test('a fresh PostgreSQL database is empty, ours, and gone after drop()', async () => {

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -27,7 +27,7 @@ import { startRedis } from '../../src/demo/servers/redis.ts'
 import type { DatabaseServer } from '../../src/demo/servers/server.ts'
 import { signToken } from '../../src/grants/token.ts'
 import { startCli } from '../support/cli.ts'
-import { temporaryFolder } from '../support/servers.ts'
+import { temporaryFolder } from '../support/folders.ts'
 
 const LONG = process.env['BULKHEAD_LONG'] === '1'
 const KILLS = Number(process.env['BULKHEAD_KILLS'] ?? (LONG ? 200 : 4))
@@ -120,7 +120,6 @@ before(async () => {
 after(async () => {
   monitor?.end()
   await Promise.all(servers.map((server) => server.stop()))
-  rmSync(folder, { recursive: true, force: true })
 })
 
 function writeConfiguration(backends: Readonly<Record<SystemName, DatabaseServer>>): void {

@@ -4,11 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, afterEach, before, describe, test } from 'node:test'
+import { afterEach, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { JWK } from 'jose'
@@ -19,6 +18,7 @@ import { writeKeys } from '../../src/commands/init.ts'
 import type { DatabaseServer } from '../../src/demo/servers/server.ts'
 import { signToken } from '../../src/grants/token.ts'
 import { startCli } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import {
   freshMysqlDatabase,
   freshPostgresDatabase,
@@ -42,7 +42,7 @@ type Proxy = { readonly port: number; readonly child: ReturnType<typeof startCli
 describe('a slow reader', {
   skip: process.platform === 'linux' ? false : 'peak memory is read from /proc',
 }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-slow-'))
+  const folder = temporaryFolder()
   let proxy: Proxy | undefined
   let key: JWK
 
@@ -58,8 +58,6 @@ describe('a slow reader', {
     child.kill('SIGTERM')
     await ended
   })
-
-  after(() => rmSync(folder, { recursive: true, force: true }))
 
   /** A proxy of its own, as users run it, in front of one system. */
   async function serve(protocol: string, backend: DatabaseServer, allow: readonly string[]): Promise<Proxy> {

@@ -15,9 +15,10 @@ import { projectFolder } from '../../src/demo/servers/cache.ts'
 import { freePort, type ServerProcess, startProcess } from '../../src/demo/servers/process.ts'
 import { SERVER_ENVIRONMENT } from '../../src/demo/servers/programs.ts'
 import { dashboardExpressions, readProjectFile, withoutVariables } from '../observability/files.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import { prometheusPrograms } from '../support/promtool.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
-import { redisServer, temporaryFolder } from '../support/servers.ts'
+import { redisServer } from '../support/servers.ts'
 
 let proxy: TestProxy
 let prometheus: ServerProcess

@@ -232,10 +232,9 @@ for (const [name, start] of Object.entries({
       const busy = await connect()
       await busy.run(TRANSACTION[system.protocol][0])
       await proxy.drain()
-      await proxy.stop((records) => {
-        const end = records.find(({ event }) => event === 'session.end')
-        assert.equal(end?.['cause'], 'shutdown')
-      })
+      await proxy.stop()
+      const end = proxy.records().find(({ event }) => event === 'session.end')
+      assert.equal(end?.['cause'], 'shutdown')
       await busy.ended
     })
   })

@@ -2,17 +2,17 @@
 import assert from 'node:assert/strict'
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Redis } from 'ioredis'
 import { stringify } from 'yaml'
 import { type Ran, runCli, startCli } from '../support/cli.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import { ownRedisServer } from '../support/servers.ts'
 
 let server: Awaited<ReturnType<typeof ownRedisServer>>
-let folder: string
+const folder = temporaryFolder()
 const processes: ChildProcessWithoutNullStreams[] = []
 
 const cli = (...args: string[]): Promise<Ran> => runCli(args, { cwd: folder })
@@ -41,14 +41,12 @@ const GRANT = { warm: { system: 'carts', allow: ['+get +set ~cart:*', '+multi +e
 
 before(async () => {
   server = await ownRedisServer()
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-serve-'))
   await cli('init')
   configure(GRANT)
 })
 after(async () => {
   for (const process of processes) process.kill('SIGKILL')
   await server.stop()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 type Served = {

@@ -3,13 +3,13 @@
  * that does not exist makes an alert that never fires and a panel that stays empty, and nobody is told.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { parse, stringify } from 'yaml'
 import { parseExposition } from '../../src/demo/exposition.ts'
 import { Metrics } from '../../src/metrics.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import { readPromql } from '../support/promql.ts'
 import { promtool } from '../support/promtool.ts'
 import {
@@ -127,17 +127,13 @@ test('Prometheus can read its configuration and the alert rules', async () => {
 })
 
 test('Prometheus can read the expression of every panel', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
+  const folder = temporaryFolder()
   const recorded = dashboardExpressions().map(({ expr }, index) => ({
     record: `panel:expression:${index}`,
     expr: withoutVariables(expr),
   }))
   writeFileSync(join(folder, 'panels.yml'), stringify({ groups: [{ name: 'panels', rules: recorded }] }))
-  try {
-    assert.match(await promtool('check', 'rules', join(folder, 'panels.yml')), /SUCCESS/)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  assert.match(await promtool('check', 'rules', join(folder, 'panels.yml')), /SUCCESS/)
 })
 
 test('the alerts fire when they should and stay quiet when they should not', async () => {

@@ -1,7 +1,6 @@
 /** A Bulkhead in this process, on free ports, with its own keys, audit file and configuration, for live tests. */
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JWK } from 'jose'
 import { stringify } from 'yaml'
@@ -11,6 +10,7 @@ import type { Address } from '../../src/config/config.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { Gateway } from '../../src/gateway.ts'
 import { signToken } from '../../src/grants/token.ts'
+import { temporaryFolder } from './folders.ts'
 
 export type AuditRecord = Readonly<Record<string, unknown>> & { readonly event: string }
 
@@ -51,8 +51,8 @@ export type TestProxy = {
   restart(): Promise<void>
   /** As SIGTERM does. */
   drain(): Promise<void>
-  /** @param atEnd gets every record of the file, the gateway's last among them, before it is removed */
-  stop(atEnd?: (records: AuditRecord[]) => void): Promise<void>
+  /** Its records can still be read: the gateway's last one is among them then. */
+  stop(): Promise<void>
 }
 
 export type TokenOptions = { readonly system?: string; readonly ttlMs?: number; readonly nowMs?: number }
@@ -84,7 +84,7 @@ function completed(configuration: TestConfiguration): unknown {
 export async function startProxy(
   configuration: TestConfiguration & { readonly now?: () => number },
 ): Promise<TestProxy> {
-  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-proxy-'))
+  const folder = temporaryFolder()
   await writeKeys(folder)
   const { now, ...first } = configuration
   let written: TestConfiguration = first
@@ -168,10 +168,6 @@ export async function startProxy(
       await begin()
     },
     drain: () => gateway.drain(),
-    stop: async (atEnd) => {
-      await gateway.stop()
-      atEnd?.(records())
-      rmSync(folder, { recursive: true, force: true })
-    },
+    stop: () => gateway.stop(),
   }
 }

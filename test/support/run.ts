@@ -1,14 +1,16 @@
 /**
  * The test runner behind `npm test`: starts one server of each kind, runs the compiled test files under node:test and
- * ends with its exit code. Arguments select files by a part of their path (`npm test -- redis`); those that begin with
+ * ends with its exit code, or with 1 where they have left a temporary folder behind. Arguments select files by a part of their path (`npm test -- redis`); those that begin with
  * `--` go to node (`npm test -- redis --test-name-pattern=pipeline`).
  */
 import { spawn } from 'node:child_process'
-import { readdirSync, rmSync } from 'node:fs'
+import { chmodSync, readdirSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type DatabaseServer, ServerUnavailable } from '../../src/demo/servers/server.ts'
-import { SERVER_VARIABLES, STARTERS, temporaryFolder } from './servers.ts'
+import { FOLDER_VARIABLE, temporaryFolder } from './folders.ts'
+import { SERVER_VARIABLES, STARTERS } from './servers.ts'
 
 /** The compiled `test/` folder. */
 const TESTS = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -16,6 +18,10 @@ const TESTS = dirname(dirname(fileURLToPath(import.meta.url)))
 /** Five minutes for one test file; the slowest takes seconds. A hanging test must not hang a build for ever. */
 const FILE_MS_MAX = 300_000
 
+/** A server that a test was the last to use may take ten seconds to end, and removes its data then. */
+const REMOVAL_MS_MAX = 20_000
+
+/** Where the tests make their folders. */
 const folder = temporaryFolder()
 const running: DatabaseServer[] = []
 let interrupted = false
@@ -29,17 +35,19 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`no test file has ${words.map((word) => `\`${word}\``).join(' or ')} in its path`)
     return 2
   }
+  // As the machine's own one: servers run as other users, which must be able to enter it and to remove what is theirs.
+  chmodSync(folder, 0o1777)
   try {
-    const environment = await startServers()
+    const environment = { ...(await startServers()), [FOLDER_VARIABLE]: folder }
     if (interrupted) return 130
-    return await runTests(
+    const code = await runTests(
       files,
       args.filter((arg) => arg.startsWith('--')),
       environment,
     )
+    return code === 0 ? await complainOfFolders() : code
   } finally {
     await Promise.all(running.map((server) => server.stop()))
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 
@@ -56,7 +64,7 @@ async function startServers(): Promise<Record<string, string>> {
   const environment: Record<string, string> = {}
   const start = async (kind: keyof typeof SERVER_VARIABLES): Promise<void> => {
     try {
-      const server = await STARTERS[kind]({ folder: join(folder, kind), progress })
+      const server = await STARTERS[kind]({ folder: temporaryFolder(), progress })
       running.push(server)
       environment[SERVER_VARIABLES[kind]] = JSON.stringify(server)
     } catch (error) {
@@ -93,4 +101,18 @@ function runTests(
     child.on('error', reject)
     child.on('exit', (code) => resolve(code ?? 130))
   })
+}
+
+/** Names the folders that tests have left behind; the exit code. */
+async function complainOfFolders(): Promise<number> {
+  const giveUpAt = Date.now() + REMOVAL_MS_MAX
+  let left = readdirSync(folder)
+  while (left.length > 0 && Date.now() < giveUpAt) {
+    await sleep(100)
+    left = readdirSync(folder)
+  }
+  for (const name of left) {
+    console.error(`a test has left a folder behind, with ${readdirSync(join(folder, name)).join(', ')}`)
+  }
+  return left.length === 0 ? 0 : 1
 }

@@ -6,15 +6,13 @@
  * `BULKHEAD_TEST_REDIS_KIND=newest` or `=valkey`.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import pg from 'pg'
 import { startMariadb } from '../../src/demo/servers/mariadb.ts'
 import { startPostgres } from '../../src/demo/servers/postgres.ts'
 import { startNewestRedis, startRedis, startValkey } from '../../src/demo/servers/redis.ts'
 import type { DatabaseServer, StartOptions } from '../../src/demo/servers/server.ts'
+import { temporaryFolder } from './folders.ts'
 
 /** The environment variable of each shared server: the JSON of a `DatabaseServer`. */
 export const SERVER_VARIABLES = {
@@ -68,11 +66,6 @@ export function redisServer(): Promise<DatabaseServer> {
 /** A Redis for this caller alone; a fraction of a second and a few megabytes. */
 export function ownRedisServer(options: Pick<StartOptions, 'settings'> = {}): Promise<DatabaseServer> {
   return STARTERS.redis({ ...options, folder: temporaryFolder() })
-}
-
-/** A new folder for a server's data; the server removes it at its end. */
-export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
 }
 
 function shared(kind: SharedKind): Promise<DatabaseServer> {

@@ -8,8 +8,8 @@ import { type Connection, createConnection } from 'mysql2/promise'
 import { MysqlAnalyser } from '../../../protocols/mysql/analyser.ts'
 import { startMariadb } from '../../../src/demo/servers/mariadb.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { temporaryFolder } from '../../support/servers.ts'
 import { ALLOW, catalogOf, DATABASE, SCHEMA, SCHEMA_MARIADB, SECRET_TEXT } from './database.ts'
 
 /** Each reaches `secret`, `Secret2` or what else is not granted, under a spelling that the server takes for it. */

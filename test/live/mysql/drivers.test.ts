@@ -12,14 +12,9 @@ import { type Connection, createConnection, type RowDataPacket } from 'mysql2/pr
 import type { BackendNotice } from '../../../src/backends/backend.ts'
 import { openMysqlBackend } from '../../../src/backends/mysql.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import {
-  connection,
-  type FreshDatabase,
-  freshMysqlDatabase,
-  mariadbServer,
-  temporaryFolder,
-} from '../../support/servers.ts'
+import { connection, type FreshDatabase, freshMysqlDatabase, mariadbServer } from '../../support/servers.ts'
 
 const run = promisify(execFile)
 const makeKeyPair = promisify(generateKeyPair)

@@ -6,8 +6,9 @@ import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { startPostgres } from '../../../src/demo/servers/postgres.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { connection, temporaryFolder } from '../../support/servers.ts'
+import { connection } from '../../support/servers.ts'
 import { fetchNewestPrograms, type Program, postgresPrograms } from './programs.ts'
 
 const SCHEMA = `

@@ -5,8 +5,9 @@ import { Client, type QueryConfig } from 'pg'
 import { startPostgres } from '../../../src/demo/servers/postgres.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { extended, query, sync } from '../../protocols/postgres/messages.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { connection, temporaryFolder } from '../../support/servers.ts'
+import { connection } from '../../support/servers.ts'
 import { RawClient } from './raw-client.ts'
 
 type ServerError = { readonly code?: string; readonly message: string; readonly detail?: string }

@@ -26,12 +26,8 @@ import {
   sync,
   terminate,
 } from '../../protocols/postgres/messages.ts'
-import {
-  type FreshDatabase,
-  freshPostgresDatabase,
-  postgresServer,
-  temporaryFolder,
-} from '../../support/servers.ts'
+import { temporaryFolder } from '../../support/folders.ts'
+import { type FreshDatabase, freshPostgresDatabase, postgresServer } from '../../support/servers.ts'
 import { openWireProxy, type WireProxy } from './proxy.ts'
 import { RawClient } from './raw-client.ts'
 

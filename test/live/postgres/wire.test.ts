@@ -12,7 +12,7 @@ import { startPostgres } from '../../../src/demo/servers/postgres.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { dialUpstream } from '../../../src/relay/upstream.ts'
 import { copyData, copyDone, extended, query, serverText, sync } from '../../protocols/postgres/messages.ts'
-import { temporaryFolder } from '../../support/servers.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { openWireProxy, type WireProxy } from './proxy.ts'
 import { RawClient } from './raw-client.ts'
 

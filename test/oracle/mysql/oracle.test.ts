@@ -8,7 +8,7 @@ import { MysqlAnalyser } from '../../../protocols/mysql/analyser.ts'
 import type { MysqlCatalog } from '../../../protocols/mysql/catalog.ts'
 import { startMariadb } from '../../../src/demo/servers/mariadb.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { temporaryFolder } from '../../support/servers.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { GENERATED_SCHEMA, Generator } from './generate.ts'
 import { Prober } from './prober.ts'
 

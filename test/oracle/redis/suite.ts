@@ -14,14 +14,18 @@ import type { Args } from '../../../protocols/redis/args.ts'
 import { encodeCommand, LIMITS, RequestScanner } from '../../../protocols/redis/frames.ts'
 import { offlineCatalog, RedisAnalyser } from '../../../protocols/redis/index.ts'
 import { REPLY, ReplyScanner } from '../../../protocols/redis/replies.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { startProxy } from '../../support/proxy.ts'
-import { STARTERS, temporaryFolder } from '../../support/servers.ts'
+import { STARTERS } from '../../support/servers.ts'
 
 /** The database that the suite uses. */
 const DATABASE = 9
 
 const NAMED =
   '+eval +eval_ro +evalsha +evalsha_ro +fcall +fcall_ro +script|load +script|exists +function|list +function|stats +restore'
+
+/** Without a subscription before them each of their channels is one reply, or none of them. */
+const UNSUBSCRIBES: ReadonlySet<string> = new Set(['unsubscribe', 'punsubscribe', 'sunsubscribe'])
 
 const analyser = new RedisAnalyser(offlineCatalog({ database: DATABASE }))
 const counts = { proxied: 0, direct: 0 }
@@ -96,9 +100,13 @@ class Door {
   readonly #proxy: Leg
   readonly #server: Leg
   #inMulti = false
+  #isResp3 = false
   /** True while a command that was read waits for the replies before it. */
   #waits = false
-  /** Once there are subscriptions, or bytes that are no command, everything goes to the proxy as it is. */
+  /**
+   * Once there may be subscriptions, whose messages come uncounted, or bytes that are no command, everything goes to the
+   * proxy as it is.
+   */
   #blind = false
 
   private constructor(client: Socket, proxy: Socket, server: Socket) {
@@ -163,9 +171,12 @@ class Door {
     const name = args.word(0) ?? ''
     if (name === 'multi') this.#inMulti = true
     if (name === 'exec' || name === 'discard') this.#inMulti = false
-    if (name.endsWith('subscribe')) this.#blind = true
+    if (name === 'hello' && args.count > 1) this.#isResp3 = args.word(1) === '3'
+    let replies = 1
+    if (UNSUBSCRIBES.has(name) && !this.#isResp3) replies = Math.max(1, args.count - 1)
+    else if (name.endsWith('subscribe')) this.#blind = true
     counts.proxied += 1
-    this.#proxy.owed += 1
+    this.#proxy.owed += replies
     this.#proxy.socket.write(this.#inbox.take(size))
   }
 }

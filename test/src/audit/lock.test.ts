@@ -1,31 +1,19 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuditLock, AuditLocked } from '../../../src/audit/lock.ts'
 import { AuditLog } from '../../../src/audit/log.ts'
 import { loaderOptions, moduleUrl } from '../../support/child.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
+const folder = temporaryFolder()
 const children: ChildProcess[] = []
-before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-lock-'))
-})
 after(() => {
   for (const child of children) child.kill('SIGKILL')
-  rmSync(folder, { recursive: true, force: true })
 })
 
 /** A process that has the log open, once it says so. */

@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { rotatedFile, rotatedFiles } from '../../../src/audit/files.ts'
 import type { RecordFilter } from '../../../src/audit/filter.ts'
 import { readRecords } from '../../../src/audit/read.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
-before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-read-'))
-})
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 
 const line = (seq: number, fields: Record<string, unknown> = {}): string => {
   const time = new Date(Date.UTC(2026, 10, 23, 12, 0, seq)).toISOString().replace('Z', '000Z')

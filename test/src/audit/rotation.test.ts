@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { compactVerify, importJWK, type JWK } from 'jose'
 import { CheckpointKeyError, CheckpointSigner } from '../../../src/audit/checkpoint.ts'
@@ -11,12 +10,9 @@ import { rotatedFile, rotatedFiles } from '../../../src/audit/files.ts'
 import { AuditLog, type AuditOptions } from '../../../src/audit/log.ts'
 import { readRecords } from '../../../src/audit/read.ts'
 import type { AuditRecord } from '../../../src/audit/record.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
-before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-rotation-'))
-})
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
 const key = JSON.stringify(privateKey.export({ format: 'jwk' }))

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import fc from 'fast-check'
 import { CheckpointVerifier } from '../../../src/audit/checkpoint.ts'
 import { auditFiles } from '../../../src/audit/files.ts'
 import { AuditLog } from '../../../src/audit/log.ts'
 import { type VerifyOptions, type VerifyReport, verifyFiles } from '../../../src/audit/verify.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
 const key = (): { private: string; public: string } => {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
@@ -20,12 +20,8 @@ const key = (): { private: string; public: string } => {
 const ours = key()
 const verifier = new CheckpointVerifier([ours.public])
 
-let folder: string
+const folder = temporaryFolder()
 let count = 0
-before(() => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-verify-'))
-})
-after(() => rmSync(folder, { recursive: true, force: true }))
 
 /** A log of several files with checkpoints. */
 function logged({ bytes = 3_000, records = 40, signed = ours.private } = {}): string {

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { stringify } from 'yaml'
 import type { AuditEvent } from '../../../src/audit/event.ts'
 import { auditFiles } from '../../../src/audit/files.ts'
@@ -15,13 +14,13 @@ import { recordWords } from '../../../src/commands/audit/words.ts'
 import { CommandError } from '../../../src/commands/exit.ts'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { type Ran, runCli, startCli } from '../../support/cli.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
+const folder = temporaryFolder()
 let file: string
 
 /** Two runs, one denial, one hop, over several files with checkpoints. */
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-audit-cli-'))
   await writeKeys(folder)
   file = join(folder, 'logs', 'audit.jsonl')
   mkdirSync(join(folder, 'logs'))
@@ -56,7 +55,6 @@ before(async () => {
   }
   log.close()
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
 
 function opened(): AuditLog {
   const key = readFileSync(join(folder, 'keys', 'issuer.jwk'), 'utf8')

@@ -1,20 +1,18 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { decodeJwt } from 'jose'
 import { type Ran, runCli, startCli } from '../../support/cli.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
+const folder = temporaryFolder()
 let made: Ran
 const run = (...args: string[]): Promise<Ran> => runCli(args, { cwd: folder })
 
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-cli-'))
   made = await run('init')
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
 
 test('init makes a key pair, a certificate and a configuration that has no problems', async () => {
   assert.equal(made.code, 0, made.err)

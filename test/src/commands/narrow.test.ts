@@ -1,27 +1,20 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { CommandError } from '../../../src/commands/exit.ts'
 import { type NarrowOptions, narrow as narrowHere } from '../../../src/commands/narrow.ts'
 import { type Ran, runCli } from '../../support/cli.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
 /** With a configuration, and without one: where a sub-agent's parent works. */
-let home: string
-let elsewhere: string
+const home = temporaryFolder()
+const elsewhere = temporaryFolder()
 let url: string
 let token: string
 
 before(async () => {
-  home = mkdtempSync(join(tmpdir(), 'bulkhead-narrow-'))
-  elsewhere = mkdtempSync(join(tmpdir(), 'bulkhead-elsewhere-'))
   await runCli(['init'], { cwd: home })
   url = (await runCli(['issue', '--grant', 'read-orders', '--run', 'r-1'], { cwd: home })).out.trim()
   token = new URL(url).password
-})
-after(() => {
-  for (const folder of [home, elsewhere]) rmSync(folder, { recursive: true, force: true })
 })
 
 const narrow = (cwd: string, ...args: string[]): Promise<Ran> => runCli(['narrow', ...args], { cwd })

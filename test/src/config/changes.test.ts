@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { changesOf, keepUnchangedGrants } from '../../../src/config/changes.ts'
 import type { Config } from '../../../src/config/config.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'bulkhead-changes-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 writeFileSync(join(folder, 'key.jwk'), '{"kty":"OKP"}')
 
 const BASE = `systems:

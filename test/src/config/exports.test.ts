@@ -1,20 +1,19 @@
 /** `webhook` and `export` of the configuration: defaults, checks, and what is shown of them. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { stringify } from 'yaml'
 import { redacted } from '../../../src/commands/check-config.ts'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { ConfigError } from '../../../src/config/config.ts'
 import { type LoadedConfig, type LoadOptions, loadConfig } from '../../../src/config/load.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'bulkhead-test-'))
+const folder = temporaryFolder()
 const file = join(folder, 'bulkhead.yaml')
 
 before(() => writeKeys(folder))
-after(() => rmSync(folder, { recursive: true }))
 
 function load(
   sections: Readonly<Record<string, unknown>>,

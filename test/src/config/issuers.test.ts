@@ -1,22 +1,18 @@
 /** Issuers in the configuration: what is refused before it can let a stranger in, and that the documented ones are right. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { ConfigError } from '../../../src/config/config.ts'
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 import { MAPPINGS } from '../../support/workload-tokens.ts'
 
-let folder: string
-before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-issuers-'))
-  await writeKeys(folder)
-})
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
+before(() => writeKeys(folder))
 
 function load(text: string): LoadedConfig {
   const file = join(folder, 'bulkhead.yaml')

@@ -1,22 +1,20 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the configuration's own placeholders are under test
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { redacted } from '../../../src/commands/check-config.ts'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { STARTER_CONFIGURATION } from '../../../src/commands/starter-configuration.ts'
 import { ConfigError } from '../../../src/config/config.ts'
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
+const folder = temporaryFolder()
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-config-'))
   await writeKeys(folder)
   writeFileSync(join(folder, 'secret'), 'from a file\n')
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
 
 const environment = { SHOP_PASSWORD: 'from the environment' }
 

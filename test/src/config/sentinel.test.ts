@@ -1,19 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { redacted } from '../../../src/commands/check-config.ts'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { ConfigError } from '../../../src/config/config.ts'
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-let folder: string
-before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'bulkhead-config-'))
-  await writeKeys(folder)
-})
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
+before(() => writeKeys(folder))
 
 function load(backend: string, protocol = 'redis'): LoadedConfig {
   const file = join(folder, 'bulkhead.yaml')

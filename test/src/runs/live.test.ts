@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import type { RunToken } from '../../../src/grants/token.ts'
 import { RunLedger } from '../../../src/runs/ledger.ts'
 import { type LiveSession, Runs } from '../../../src/runs/live.ts'
 import { runKey } from '../../../src/runs/run-key.ts'
 import { RunState } from '../../../src/runs/state.ts'
 import { StatementRates } from '../../../src/runs/statement-rates.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'bulkhead-runs-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 
 const EXPIRES_MS = 1_000_000
 let files = 0

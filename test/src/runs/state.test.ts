@@ -3,23 +3,21 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import fc from 'fast-check'
 import { newSecret } from '../../../src/runs/secrets.ts'
 import { type Claims, RunState } from '../../../src/runs/state.ts'
 import type { Revocation, Target } from '../../../src/runs/state-file.ts'
+import { temporaryFolder } from '../../support/folders.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'bulkhead-state-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 
 let files = 0
 const newFile = (): string => {
