@@ -4,6 +4,7 @@ import { userInfo } from 'node:os'
 import { z } from 'zod'
 import type { AdminConfig } from '../config/config.ts'
 import { loadAdmin } from '../config/load-admin.ts'
+import { addressText, reachable } from './address.ts'
 import { CommandError, EXIT } from './exit.ts'
 
 /** A reload waits for the first try at new backends, which takes up to 15 s each. */
@@ -42,7 +43,7 @@ export class AdminClient {
     const { token } = this.#admin
     if (token === undefined) {
       throw new CommandError(
-        'the configuration has no `admin.token`: `bulkhead init` shows how it is written (the proxy must be restarted for it)',
+        'the configuration has no `admin.token`: write one as `bulkhead init` does, and restart the proxy',
       )
     }
     const text = body === undefined ? undefined : JSON.stringify(body)
@@ -110,10 +111,15 @@ function exchange(
   const { socket, listen } = admin
   return new Promise((resolve, reject) => {
     const unreachable = (why: string): void =>
-      reject(new CommandError(`no proxy answers at ${door(admin)}: ${why}`, EXIT.unavailable))
+      reject(
+        new CommandError(
+          `no proxy answers at ${door(admin)}: ${why}; is \`bulkhead serve\` running with this configuration?`,
+          EXIT.unavailable,
+        ),
+      )
     const sent = request(
       {
-        ...(socket === undefined ? { host: here(listen?.host), port: listen?.port } : { socketPath: socket }),
+        ...(socket === undefined ? listen && reachable(listen) : { socketPath: socket }),
         method,
         path,
         headers: {
@@ -143,12 +149,6 @@ function exchange(
   })
 }
 
-/** A listener on every interface serves the API to this machine alone. */
-function here(host: string | undefined): string | undefined {
-  if (host === '0.0.0.0') return '127.0.0.1'
-  return host === '::' ? '::1' : host
-}
-
 function door({ socket, listen }: AdminConfig): string {
-  return socket ?? `${listen?.host}:${listen?.port}`
+  return socket ?? (listen === undefined ? 'no address' : addressText(listen))
 }

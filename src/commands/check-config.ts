@@ -1,11 +1,12 @@
 import { stringify } from 'yaml'
 import { loadConfig } from '../config/load.ts'
 import type { WrittenConfiguration } from '../config/schema.ts'
+import { addressText } from './address.ts'
 
 const REDACTED = '********'
 
 /** Prints the configuration as it is understood. @throws ConfigError */
-export function checkConfig(options: { readonly config: string; readonly json: boolean }): void {
+export function checkConfig(options: { readonly config: string; readonly json?: boolean }): void {
   const { config, written } = loadConfig(options.config, { environment: process.env, secrets: 'required' })
   const shown = redacted(written)
   process.stdout.write(
@@ -74,10 +75,6 @@ function withoutPath(text: string): string {
 /** A header may be a credential, whatever its name is. */
 function masked(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.keys(headers).map((name) => [name, REDACTED]))
-}
-
-function addressText({ host, port }: { readonly host: string; readonly port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 type WrittenSentinel = NonNullable<

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { Analysis } from '../../protocols/analysis.ts'
 import { recordedAccesses } from '../audit/accesses.ts'
 import type { Config } from '../config/config.ts'
@@ -13,13 +12,15 @@ import { accessWords, type VerdictWord } from '../policy/words.ts'
 import { loadProtocol } from '../protocols.ts'
 import { colors } from './colors.ts'
 import { CommandError, EXIT } from './exit.ts'
+import { grantNamed } from './option-values.ts'
+import { tokenOption } from './token-option.ts'
 
 export type CheckOptions = {
   readonly config: string
   /** One of the two. */
   readonly grant?: string
   readonly token?: string
-  readonly json: boolean
+  readonly json?: boolean
 }
 
 /**
@@ -48,16 +49,11 @@ async function grantOf(config: Config, { grant: name, token }: CheckOptions): Pr
   if ((name === undefined) === (token === undefined)) {
     throw new CommandError('say which grant: --grant, or --token for the one of a token')
   }
-  if (token !== undefined) return grantOfText(config, token)
-  const grant = config.grants.get(name ?? '')
-  if (grant !== undefined) return grant
-  const names = [...config.grants.keys()].join(', ')
-  throw new CommandError(`there is no grant \`${name}\`; the configuration has ${names}`)
+  return token === undefined ? grantNamed(name ?? '', config) : grantOfText(config, tokenOption(token).token)
 }
 
 /** What the proxy would grant to whoever shows this token now, narrowings and ceilings included. */
-async function grantOfText(config: Config, text: string): Promise<Grant> {
-  const shown = text === '-' ? readFileSync(0, 'utf8').trim() : text
+async function grantOfText(config: Config, shown: string): Promise<Grant> {
   const verdict = await verifyToken(shown, await readIssuers(config.issuers), {
     nowMs: Date.now(),
     clockSkewMs: config.clockSkewMs,

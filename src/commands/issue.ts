@@ -1,16 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { JWK } from 'jose'
+import { importJWK, type JWK } from 'jose'
 import type { Config, SystemConfig } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
-import { duration } from '../config/schema.ts'
-import { RUN_ID, signToken } from '../grants/token.ts'
+import { AGENT_CHARACTERS_MAX, RUN_ID, signToken } from '../grants/token.ts'
 import { BUILT_IN_ISSUER } from '../runs/secrets.ts'
+import { addressText, reachable } from './address.ts'
 import { runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
 import { CommandError } from './exit.ts'
+import { durationOption, grantNamed, wordOption } from './option-values.ts'
 
 export const TOKEN_FORMATS = ['url', 'token', 'env', 'json'] as const
 type TokenFormat = (typeof TOKEN_FORMATS)[number]
+
+/** Times in a token are whole seconds. */
+const TTL_MS_MIN = 1_000
 
 export type IssueOptions = {
   readonly config: string
@@ -29,21 +33,22 @@ export type IssueOptions = {
 
 /** Signs a token, or has the proxy make a secret, and prints how to connect with it. @throws ConfigError, CommandError */
 export async function issue(options: IssueOptions): Promise<void> {
-  const format = options.json === true ? 'json' : TOKEN_FORMATS.find((known) => known === options.format)
-  if (format === undefined) throw new CommandError(`--format is one of ${TOKEN_FORMATS.join(', ')}`)
+  const format = options.json === true ? 'json' : wordOption('--format', options.format, TOKEN_FORMATS)
   if (!RUN_ID.test(options.run)) {
     throw new CommandError(
       '--run takes 1 to 64 letters, digits, `_`, `.`, `:` or `-`, beginning with a letter or digit',
     )
   }
-  const ttl = duration.safeParse(options.ttl)
-  if (!ttl.success) throw new CommandError(`--ttl: ${ttl.error.issues[0]?.message}`)
+  if (options.agent === '' || options.agent.length > AGENT_CHARACTERS_MAX) {
+    throw new CommandError(`--agent takes 1 to ${AGENT_CHARACTERS_MAX} characters`)
+  }
+  const ttlMs = ttlOption(options.ttl)
   const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
   const system = systemOf(config, options.grant)
   const { run, agent, grant } = options
   if (options.secret === true) {
     const { secretAnswer } = await import('../admin/schemas.ts')
-    const body = { run, agent, grant, ttl_ms: ttl.data, by: whoAsks() }
+    const body = { run, agent, grant, ttl_ms: ttlMs, by: whoAsks() }
     const { secret, saved } = await runningProxy(options.config).post('/v1/secrets', body, secretAnswer)
     process.stdout.write(`${shown(format, system, { run, token: secret })}\n`)
     warnUnsaved(saved)
@@ -59,22 +64,16 @@ export async function issue(options: IssueOptions): Promise<void> {
       grant,
       jti: randomUUID(),
       nowMs: Date.now(),
-      ttlMs: ttl.data,
+      ttlMs,
       narrowable: options.narrow,
     },
-    readPrivateKey(options.key),
+    await readPrivateKey(options.key),
   )
   process.stdout.write(`${shown(format, system, { run, token })}\n`)
 }
 
 function systemOf(config: Config, name: string): SystemConfig {
-  const grant = config.grants.get(name)
-  if (grant === undefined) {
-    throw new CommandError(
-      `there is no grant \`${name}\`; the configuration has ${[...config.grants.keys()].join(', ')}`,
-    )
-  }
-  const system = config.systems.get(grant.system)
+  const system = config.systems.get(grantNamed(name, config).system)
   if (system === undefined) throw new CommandError(`grant \`${name}\` names no known system`)
   return system
 }
@@ -84,10 +83,10 @@ function trustsOurs(config: Config): void {
   throw new CommandError(`the configuration does not trust the issuer \`${BUILT_IN_ISSUER}\``)
 }
 
-function readPrivateKey(file: string): JWK {
-  let jwk: JWK
+async function readPrivateKey(file: string): Promise<JWK> {
+  let jwk: Partial<JWK> | null
   try {
-    jwk = JSON.parse(readFileSync(file, 'utf8')) as JWK
+    jwk = JSON.parse(readFileSync(file, 'utf8')) as Partial<JWK> | null
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new CommandError(
@@ -96,23 +95,30 @@ function readPrivateKey(file: string): JWK {
         : `cannot read the key ${file}: ${code ?? 'it is not a JSON Web Key'}`,
     )
   }
-  if (jwk.d === undefined || jwk.crv !== 'Ed25519')
+  if (jwk?.d === undefined || jwk.crv !== 'Ed25519' || !(await canSign(jwk)))
     throw new CommandError(`${file} is not a private Ed25519 key`)
   return jwk
 }
 
-/** An address that a client on this machine can use: a listener on every interface is reached by loopback. */
-function clientHost(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1'
-  if (host === '::') return '[::1]'
-  return host.includes(':') ? `[${host}]` : host
+async function canSign(jwk: JWK): Promise<boolean> {
+  return importJWK(jwk, 'EdDSA').then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Milliseconds. @throws CommandError */
+export function ttlOption(text: string): number {
+  const ttlMs = durationOption('--ttl', text)
+  if (ttlMs < TTL_MS_MIN) throw new CommandError('--ttl is `1s` or longer: tokens count in seconds')
+  return ttlMs
 }
 
 /** The connection URL of a run, as ordinary drivers take it. */
 function connectionUrl(system: SystemConfig, run: string, token: string): string {
   const scheme = system.protocol === 'redis' && system.tls !== undefined ? 'rediss' : system.protocol
   const database = encodeURIComponent(system.backend?.database ?? '')
-  return `${scheme}://${encodeURIComponent(run)}:${token}@${clientHost(system.listen.host)}:${system.listen.port}/${database}`
+  return `${scheme}://${encodeURIComponent(run)}:${token}@${addressText(reachable(system.listen))}/${database}`
 }
 
 /** The token in the form that was asked for. */
@@ -142,8 +148,8 @@ function environment(
   { run, token }: { readonly run: string; readonly token: string },
   url: string,
 ): Record<string, string> {
-  const host = clientHost(system.listen.host).replace(/^\[|\]$/g, '')
-  const port = String(system.listen.port)
+  const { host, port: number } = reachable(system.listen)
+  const port = String(number)
   const database = system.backend?.database ?? ''
   switch (system.protocol) {
     case 'postgres':

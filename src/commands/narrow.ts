@@ -1,16 +1,17 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { decodeJwt } from 'jose'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 import type { SystemConfig } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { AllowLineError } from '../grants/allow-line-error.ts'
-import { checkAllowLine, METADATA_LEVELS, type MetadataLevel } from '../grants/grant.ts'
-import { duration } from '../grants/limits.ts'
+import { checkAllowLine, METADATA_LEVELS } from '../grants/grant.ts'
 import { addNarrowing, NARROWINGS_MAX, partsOf, verifyChain } from '../grants/narrowing.ts'
 import { childPrefix, RUN_ID, TOKEN_BYTES_MAX } from '../grants/token.ts'
 import { CommandError } from './exit.ts'
-import { shown, TOKEN_FORMATS } from './issue.ts'
+import { shown, TOKEN_FORMATS, ttlOption } from './issue.ts'
+import { wordOption } from './option-values.ts'
+import { type GivenToken, NO_TOKEN, tokenOption } from './token-option.ts'
 
 export type NarrowOptions = {
   readonly config: string
@@ -20,18 +21,7 @@ export type NarrowOptions = {
   readonly run?: string
   readonly ttl?: string
   readonly format?: string
-}
-
-/** Which protocols an address may be of. */
-const PROTOCOL_OF_SCHEME: Readonly<Record<string, ProtocolName>> = {
-  'postgres:': 'postgres',
-  'postgresql:': 'postgres',
-  'mysql:': 'mysql',
-  'mariadb:': 'mysql',
-  'redis:': 'redis',
-  'rediss:': 'redis',
-  'valkey:': 'redis',
-  'valkeys:': 'redis',
+  readonly json?: true
 }
 
 /** The protocols whose words an allow line may be in, where nothing says which one it is. */
@@ -42,34 +32,25 @@ const ANY_PROTOCOL: readonly ProtocolName[] = ['postgres', 'mysql', 'redis']
  * one, it checks the allow lines and knows the address. @throws ConfigError, CommandError
  */
 export async function narrow(options: NarrowOptions): Promise<void> {
-  const shownParent = (options.token === '-' ? readFileSync(0, 'utf8') : options.token).trim()
-  const url = urlOf(shownParent)
-  const parent = await readParent(url === undefined ? shownParent : decodeURIComponent(url.password))
+  const { metadata, ttl } = options
+  const given = tokenOption(options.token)
+  const parent = await readParent(given.token)
   const system = systemOf(options.config, parent.system)
-  checkLines(options.allow, protocolsOf(system, url))
+  checkLines(options.allow, protocolsOf(system, given))
   const run = childRun(parent.run, options.run)
   const token = await addNarrowing(parent.token, {
     run,
     jti: randomUUID(),
     allow: options.allow,
-    metadata: metadataOf(options.metadata),
-    expiresAtMs: options.ttl === undefined ? undefined : Date.now() + ttlMs(options.ttl),
+    metadata: metadata === undefined ? undefined : wordOption('--metadata', metadata, METADATA_LEVELS),
+    expiresAtMs: ttl === undefined ? undefined : Date.now() + ttlOption(ttl),
   })
   if (Buffer.byteLength(token) > TOKEN_BYTES_MAX) {
     throw new CommandError(`the token would be longer than ${TOKEN_BYTES_MAX} bytes: write fewer allow lines`)
   }
-  process.stdout.write(
-    `${childShown(options.format, { run, token, systemName: parent.system, system, url })}\n`,
-  )
-}
-
-function urlOf(text: string): URL | undefined {
-  if (!text.includes('://')) return undefined
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || PROTOCOL_OF_SCHEME[url.protocol] === undefined || url.password === '') {
-    throw new CommandError('--token takes a token, or the connection URL that holds one as its password')
-  }
-  return url
+  const { url } = given
+  const format = options.json === true ? 'json' : (options.format ?? (url === undefined ? 'token' : 'url'))
+  process.stdout.write(`${childShown(format, { run, token, systemName: parent.system, system, url })}\n`)
 }
 
 type Parent = { readonly token: string; readonly run: string; readonly system: string }
@@ -101,7 +82,7 @@ function claimsOf(jwt: string): ReturnType<typeof decodeJwt> {
   try {
     return decodeJwt(jwt)
   } catch {
-    throw new CommandError('--token takes a token, or the connection URL that holds one as its password')
+    throw new CommandError(NO_TOKEN)
   }
 }
 
@@ -110,8 +91,8 @@ function systemOf(config: string, name: string): SystemConfig | undefined {
   return loadConfig(config, { environment: process.env, secrets: 'optional' }).config.systems.get(name)
 }
 
-function protocolsOf(system: SystemConfig | undefined, url: URL | undefined): readonly ProtocolName[] {
-  const known = system?.protocol ?? PROTOCOL_OF_SCHEME[url?.protocol ?? '']
+function protocolsOf(system: SystemConfig | undefined, { protocol }: GivenToken): readonly ProtocolName[] {
+  const known = system?.protocol ?? protocol
   return known === undefined ? ANY_PROTOCOL : [known]
 }
 
@@ -149,20 +130,6 @@ function childRun(parent: string, chosen: string | undefined): string {
   return run
 }
 
-function metadataOf(level: string | undefined): MetadataLevel | undefined {
-  const known = METADATA_LEVELS.find((one) => one === level)
-  if (level !== undefined && known === undefined) {
-    throw new CommandError(`--metadata is one of ${METADATA_LEVELS.join(', ')}`)
-  }
-  return known
-}
-
-function ttlMs(text: string): number {
-  const ttl = duration.safeParse(text)
-  if (!ttl.success) throw new CommandError(`--ttl: ${ttl.error.issues[0]?.message}`)
-  return ttl.data
-}
-
 type Child = {
   readonly run: string
   readonly token: string
@@ -171,11 +138,8 @@ type Child = {
   readonly url: URL | undefined
 }
 
-/** In the form that was asked for, or else the one that the parent was given in. */
-function childShown(asked: string | undefined, { run, token, systemName, system, url }: Child): string {
-  const format = asked === undefined ? (url === undefined ? 'token' : 'url') : asked
-  const known = TOKEN_FORMATS.find((one) => one === format)
-  if (known === undefined) throw new CommandError(`--format is one of ${TOKEN_FORMATS.join(', ')}`)
+function childShown(format: string, { run, token, systemName, system, url }: Child): string {
+  const known = wordOption('--format', format, TOKEN_FORMATS)
   if (known === 'token') return token
   if (url !== undefined && known !== 'env') {
     const own = new URL(url)

@@ -1,8 +1,9 @@
 import { type RevocationAnswer, releaseAnswer, revokeAnswer } from '../admin/schemas.ts'
-import { duration } from '../grants/limits.ts'
 import { tokenId } from '../grants/token.ts'
 import { runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
 import { CommandError, EXIT } from './exit.ts'
+import { durationOption } from './option-values.ts'
+import { tokenOption } from './token-option.ts'
 
 export type TargetOptions = {
   readonly config: string
@@ -26,7 +27,7 @@ export async function revoke(options: RevokeOptions): Promise<void> {
       ...target,
       why: options.why,
       by: whoAsks(),
-      ...(options.for !== undefined && { for_ms: durationMs(options.for) }),
+      ...(options.for !== undefined && { for_ms: durationOption('--for', options.for) }),
     },
     revokeAnswer,
   )
@@ -70,14 +71,9 @@ function targetOf(options: TargetOptions): Readonly<Record<string, string>> {
 }
 
 /** The id of a token that is given whole, which is then not sent anywhere. */
-function jtiOf(token: string): string {
+function jtiOf(text: string): string {
+  const { token } = tokenOption(text)
   return tokenId(token) ?? token
-}
-
-function durationMs(text: string): number {
-  const parsed = duration.safeParse(text)
-  if (!parsed.success) throw new CommandError(`--for: ${parsed.error.issues[0]?.message}`)
-  return parsed.data
 }
 
 function wordsOf({ run, token, grant, issuer }: RevocationAnswer): string {

@@ -6,6 +6,7 @@ import { type Moment, Timeline } from '../runs/timeline.ts'
 import { runningProxy } from './admin-client.ts'
 import { colors } from './colors.ts'
 import { CommandError, EXIT } from './exit.ts'
+import { countOption } from './option-values.ts'
 
 export type RunsOptions = { readonly config: string; readonly live?: true; readonly json?: true }
 export type ShowOptions = { readonly config: string; readonly last: string; readonly json?: true }
@@ -39,9 +40,9 @@ export async function runs(options: RunsOptions): Promise<void> {
 /** Prints what a run did, over all systems, from the audit log; the proxy need not run. @throws ConfigError, CommandError */
 export async function showRun(run: string, options: ShowOptions): Promise<void> {
   if (!RUN_ID.test(run)) throw new CommandError(`\`${run}\` is no run id`)
-  if (!/^[1-9]\d{0,6}$/.test(options.last)) throw new CommandError('--last is a number from 1')
+  const last = countOption('--last', options.last)
   const { config } = loadConfig(options.config, { environment: process.env, secrets: 'optional' })
-  const timeline = new Timeline(Number(options.last))
+  const timeline = new Timeline(last)
   let found = false
   for await (const record of readRecords(config.auditFile, { run })) {
     found = true
@@ -49,9 +50,7 @@ export async function showRun(run: string, options: ShowOptions): Promise<void> 
     else timeline.add(record)
   }
   if (!found) {
-    process.stderr.write(`the audit log ${config.auditFile} knows no run ${run}\n`)
-    process.exitCode = EXIT.notFound
-    return
+    throw new CommandError(`the audit log ${config.auditFile} knows no run ${run}`, EXIT.notFound)
   }
   if (options.json === true) return
   const moments = timeline.moments()

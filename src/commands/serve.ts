@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { Gateway, type Started } from '../gateway.ts'
 import { StateError } from '../runs/state-file.ts'
+import { addressText } from './address.ts'
 import { CommandError } from './exit.ts'
 
 /**
@@ -37,14 +38,14 @@ export async function serve(options: { readonly config: string }): Promise<void>
 }
 
 function announce(started: Started, config: Config, notice: (line: string) => void): void {
-  for (const [name, { host, port }] of started.systems) {
+  for (const [name, address] of started.systems) {
     const { protocol, decoy } = config.systems.get(name) ?? {}
-    notice(`info: system ${name}: ${protocol}${decoy ? ' (decoy)' : ''} on ${host}:${port}`)
+    notice(`info: system ${name}: ${protocol}${decoy ? ' (decoy)' : ''} on ${addressText(address)}`)
   }
   const { admin } = started
   const { socket, token } = config.admin
   const doors = [
-    ...(admin === undefined ? [] : [`http://${admin.host}:${admin.port}`]),
+    ...(admin === undefined ? [] : [`http://${addressText(admin)}`]),
     ...(socket === undefined ? [] : [socket]),
   ]
   notice(

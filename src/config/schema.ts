@@ -10,8 +10,6 @@ import { duration, limits } from '../grants/limits.ts'
 import { writtenAudit } from './audit.ts'
 import { writtenExport, writtenWebhook } from './exports.ts'
 
-export { duration }
-
 /** Names of systems and grants: they stand in tokens, metrics and records. */
 const name = z
   .string()

@@ -48,7 +48,7 @@ const outsideClaims = z.looseObject({
   jti: z.string().min(1).max(256).optional(),
 })
 
-const AGENT_CHARACTERS_MAX = 256
+export const AGENT_CHARACTERS_MAX = 256
 
 /** A grant that a token carries. */
 type InlineGrant = {

@@ -1,42 +1,41 @@
+import { HOP_KINDS } from '../../../protocols/analysis.ts'
 import type { RecordFilter } from '../../audit/filter.ts'
-import { duration } from '../../grants/limits.ts'
-import { CommandError } from '../exit.ts'
+import { VERDICT_WORDS } from '../../policy/words.ts'
+import { momentOption, wordOption } from '../option-values.ts'
 import type { LogOptions } from './log-files.ts'
 
 /** As given on the command line. */
-export type FilterOptions = LogOptions & {
-  readonly run?: string
-  readonly agent?: string
-  readonly system?: string
-  readonly session?: string
-  readonly event?: string
-  readonly kind?: string
-  readonly verdict?: string
-  readonly reason?: string
-  readonly table?: string
-  readonly since?: string
-  readonly until?: string
-  readonly json: boolean
-}
+export type PeriodOptions = { readonly since?: string; readonly until?: string }
+
+export type FilterOptions = LogOptions &
+  PeriodOptions & {
+    readonly run?: string
+    readonly agent?: string
+    readonly system?: string
+    readonly session?: string
+    readonly event?: string
+    readonly kind?: string
+    readonly verdict?: string
+    readonly reason?: string
+    readonly table?: string
+    readonly json?: boolean
+  }
 
 /** @throws CommandError */
 export function filterOf(options: FilterOptions): RecordFilter {
-  const { run, agent, system, session, event, kind, verdict, reason, table, since, until } = options
+  const { run, agent, system, session, event, kind, verdict, reason, table } = options
   return {
-    ...{ run, agent, system, session, event, kind, verdict, reason, table },
-    sinceMs: momentOf('--since', since),
-    untilMs: momentOf('--until', until),
+    ...{ run, agent, system, session, event, reason, table },
+    ...(kind !== undefined && { kind: wordOption('--kind', kind, HOP_KINDS) }),
+    ...(verdict !== undefined && { verdict: wordOption('--verdict', verdict, VERDICT_WORDS) }),
+    ...periodOf(options),
   }
 }
 
-/** A date (`2026-11-23`, `2026-11-23T16:35:00Z`), or a time ago (`15m`). */
-function momentOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  const ago = duration.safeParse(text)
-  if (ago.success) return Date.now() - ago.data
-  const date = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(date)) {
-    throw new CommandError(`${name} is a date (\`2026-11-23T16:35:00Z\`) or a time ago (\`15m\`, \`2h\`)`)
+/** @throws CommandError */
+export function periodOf({ since, until }: PeriodOptions): Pick<RecordFilter, 'sinceMs' | 'untilMs'> {
+  return {
+    ...(since !== undefined && { sinceMs: momentOption('--since', since) }),
+    ...(until !== undefined && { untilMs: momentOption('--until', until) }),
   }
-  return date
 }

@@ -1,5 +1,5 @@
 /** Which files an audit command reads, and which keys it trusts. */
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, type Stats, statSync } from 'node:fs'
 import { CheckpointKeyError, CheckpointVerifier } from '../../audit/checkpoint.ts'
 import { auditFiles } from '../../audit/files.ts'
 import type { Config } from '../../config/config.ts'
@@ -31,11 +31,14 @@ export function filesOf(named: readonly string[], options: LogOptions): readonly
 
 /** Bytes of a file. @throws CommandError */
 export function sizeOf(file: string): number {
+  let stats: Stats
   try {
-    return statSync(file).size
+    stats = statSync(file)
   } catch (error) {
     throw new CommandError(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'error'}`)
   }
+  if (stats.isDirectory()) throw new CommandError(`${file} is a folder: name the files of the log in it`)
+  return stats.size
 }
 
 /**

@@ -12,18 +12,19 @@ const WIDTH_DEFAULT = 200
 export class Printer {
   readonly #json: boolean
   #batch = ''
+  #isEmpty = true
   /** True once nobody reads any more (`| head`). */
   isClosed = false
 
   constructor(json: boolean) {
     this.#json = json
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+    process.stdout.on('error', () => {
       this.isClosed = true
     })
   }
 
   async print(line: string): Promise<void> {
+    this.#isEmpty = false
     if (this.#json) this.#batch += `${line}\n`
     else {
       const record = parseRecord(line)
@@ -31,6 +32,11 @@ export class Printer {
         this.#batch += `${recordWords(record, process.stdout.columns ?? WIDTH_DEFAULT)}\n`
     }
     if (this.#batch.length > BATCH_CHARACTERS) await this.end()
+  }
+
+  /** Says so where nothing was printed: a word that was mistyped finds nothing, too. For people only. */
+  sayIfEmpty(): void {
+    if (this.#isEmpty && !this.#json) process.stderr.write('no record matches\n')
   }
 
   /** Writes what was collected, and waits for a slow reader. */

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import { readBlocks, readBlocksBackwards } from '../../audit/blocks.ts'
 import { Matching } from '../../audit/filter.ts'
 import { parseRecord } from '../../audit/record.ts'
-import { CommandError } from '../exit.ts'
+import { countOption } from '../option-values.ts'
 import { type FilterOptions, filterOf } from './filter-options.ts'
 import { filesOf } from './log-files.ts'
 import { Printer } from './printer.ts'
@@ -13,19 +13,15 @@ export type QueryOptions = FilterOptions & { readonly limit?: string }
 export async function auditQuery(named: readonly string[], options: QueryOptions): Promise<void> {
   const matching = new Matching(filterOf(options))
   const files = filesOf(named, options)
-  const printer = new Printer(options.json)
+  const printer = new Printer(options.json === true)
   if (options.limit === undefined) {
     for (const file of files) await printAll(file, matching, printer)
   } else {
-    for (const line of await newest(files, matching, countOf('--limit', options.limit)))
+    for (const line of await newest(files, matching, countOption('--limit', options.limit)))
       await printer.print(line)
   }
   await printer.end()
-}
-
-export function countOf(option: string, text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new CommandError(`${option} is a number from 1`)
-  return Number(text)
+  printer.sayIfEmpty()
 }
 
 async function printAll(file: string, matching: Matching, printer: Printer): Promise<void> {

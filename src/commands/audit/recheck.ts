@@ -11,7 +11,7 @@ import { RecordedJudges } from './judges.ts'
 import { filesOf, type LogOptions, sizeOf } from './log-files.ts'
 import { Progress } from './progress.ts'
 
-export type RecheckOptions = LogOptions & { readonly json: boolean }
+export type RecheckOptions = LogOptions & { readonly json?: boolean }
 
 /** Differences that are printed, and kept for `--json`. */
 const SHOWN_MAX = 100

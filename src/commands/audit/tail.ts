@@ -4,10 +4,11 @@ import { readBlocks, readBlocksBackwards } from '../../audit/blocks.ts'
 import { auditFiles, rotatedFiles, seqOfRotated } from '../../audit/files.ts'
 import { Matching } from '../../audit/filter.ts'
 import { parseRecord } from '../../audit/record.ts'
+import { countOption } from '../option-values.ts'
 import { type FilterOptions, filterOf } from './filter-options.ts'
 import { configOf, filesOf } from './log-files.ts'
 import { Printer } from './printer.ts'
-import { countOf, linesIn, newest } from './query.ts'
+import { linesIn, newest } from './query.ts'
 
 /** How often the file is looked at; milliseconds. */
 const LOOK_MS = 200
@@ -18,12 +19,13 @@ export type TailOptions = FilterOptions & { readonly follow?: true; readonly lin
 
 /** Prints the newest records that match, and with `--follow` those that come, over rotations, until it is ended. */
 export async function auditTail(options: TailOptions): Promise<void> {
-  const count = countOf('--lines', options.lines)
+  const count = countOption('--lines', options.lines)
   const matching = new Matching(filterOf(options))
-  const printer = new Printer(options.json)
+  const printer = new Printer(options.json === true)
   if (options.follow === undefined) {
     for (const line of await newest(filesOf([], options), matching, count)) await printer.print(line)
     await printer.end()
+    printer.sayIfEmpty()
     return
   }
   const { auditFile } = configOf(options)

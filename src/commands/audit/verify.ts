@@ -7,7 +7,7 @@ import { bytesWords, Progress } from './progress.ts'
 export type VerifyCommandOptions = LogOptions & {
   readonly key?: readonly string[]
   readonly expectHead?: string
-  readonly json: boolean
+  readonly json?: boolean
 }
 
 /** Findings that are printed; `--json` gives up to a thousand. */

@@ -7,22 +7,19 @@ import { parseAccesses } from '../../audit/parse-accesses.ts'
 import { readRecords } from '../../audit/read.ts'
 import type { AuditRecord } from '../../audit/record.ts'
 import { type Done, type Granted, grantedBy } from '../../grants/done.ts'
-import { filterOf } from '../audit/filter-options.ts'
+import { type PeriodOptions, periodOf } from '../audit/filter-options.ts'
 import { RecordedJudges } from '../audit/judges.ts'
 import { CommandError } from '../exit.ts'
 
 /** Different accesses that are kept in memory; more are no history to make a grant of. */
 const DIFFERENT_MAX = 500_000
 
-export type HistoryFilter = {
-  readonly config: string
+export type HistoryFilter = PeriodOptions & {
   /** A run, with those that were narrowed from it. */
   readonly run?: string
   readonly grant?: string
-  readonly since?: string
-  readonly until?: string
   /** True: also what was refused for want of an allow line. */
-  readonly denied: boolean
+  readonly denied?: boolean
   /** True: what was done under different grants is kept apart. */
   readonly byGrant: boolean
 }
@@ -54,7 +51,7 @@ export async function readHistory(
   auditFile: string,
   filter: HistoryFilter,
 ): Promise<ReadonlyMap<string, History>> {
-  const { sinceMs, untilMs } = filterOf({ ...filter, json: true })
+  const { sinceMs, untilMs } = periodOf(filter)
   try {
     const reader = new HistoryReader(filter)
     // A session may have begun before the time that is asked for.
@@ -90,7 +87,7 @@ class HistoryReader {
     if (run !== undefined && record.run !== run && record['root_run'] !== run) return
     if (grant !== undefined && record.grant !== grant) return
     const { verdict, reason } = record
-    if (verdict === 'deny' && !(denied && reason === 'not_granted')) return
+    if (verdict === 'deny' && !(denied === true && reason === 'not_granted')) return
     const history = this.#historyOf(record)
     if (history === undefined) return
     history.statements += 1

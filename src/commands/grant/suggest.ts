@@ -1,20 +1,15 @@
 import { stringify } from 'yaml'
 import { compileLines, parseLines } from '../../grants/grant.ts'
 import { type SuggestedGrant, suggestGrant } from '../../grants/suggest.ts'
-import { configOf } from '../audit/log-files.ts'
+import { configOf, type LogOptions } from '../audit/log-files.ts'
 import { CommandError } from '../exit.ts'
-import { type History, readHistory } from './history.ts'
+import { type History, type HistoryFilter, readHistory } from './history.ts'
 
-export type SuggestOptions = {
-  readonly config: string
-  readonly run?: string
-  readonly grant?: string
-  readonly since?: string
-  readonly until?: string
-  readonly denied: boolean
-  readonly generalise: boolean
-  readonly json: boolean
-}
+export type SuggestOptions = LogOptions &
+  Omit<HistoryFilter, 'byGrant'> & {
+    readonly generalise?: boolean
+    readonly json?: boolean
+  }
 
 /** Allow lines of a grant (`src/config/schema.ts`). */
 const LINES_MAX = 1_000
@@ -49,7 +44,7 @@ function when(since: string | undefined, until: string | undefined): string {
 
 type Suggested = { readonly history: History; readonly grant: SuggestedGrant }
 
-function suggestionOf(history: History, { generalise }: SuggestOptions): SuggestedGrant {
+function suggestionOf(history: History, { generalise = false }: SuggestOptions): SuggestedGrant {
   const { protocol, naming, done } = history
   const grant = suggestGrant(done, { protocol, naming, generalise })
   if (grant.allow.length > LINES_MAX) {

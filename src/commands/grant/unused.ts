@@ -1,18 +1,17 @@
 import type { Grant } from '../../grants/grant.ts'
 import { type UnusedRights, unusedRights } from '../../grants/unused.ts'
-import { configOf } from '../audit/log-files.ts'
+import type { PeriodOptions } from '../audit/filter-options.ts'
+import { configOf, type LogOptions } from '../audit/log-files.ts'
 import { colors } from '../colors.ts'
-import { CommandError } from '../exit.ts'
+import { grantNamed } from '../option-values.ts'
 import { type History, historyKey, readHistory } from './history.ts'
 import { counted } from './suggest.ts'
 
-export type UnusedOptions = {
-  readonly config: string
-  readonly grant?: string
-  readonly since?: string
-  readonly until?: string
-  readonly json: boolean
-}
+export type UnusedOptions = LogOptions &
+  PeriodOptions & {
+    readonly grant?: string
+    readonly json?: boolean
+  }
 
 type Found = {
   readonly grant: Grant
@@ -24,13 +23,8 @@ type Found = {
 export async function unused(options: UnusedOptions): Promise<void> {
   const { auditFile, grants } = configOf(options)
   const { grant: only } = options
-  if (only !== undefined && !grants.has(only)) {
-    throw new CommandError(
-      `there is no grant \`${only}\`; the configuration has ${[...grants.keys()].join(', ')}`,
-    )
-  }
-  const histories = await readHistory(auditFile, { ...options, denied: false, byGrant: true })
-  const asked = [...grants.values()].filter(({ name }) => only === undefined || name === only)
+  const asked = only === undefined ? [...grants.values()] : [grantNamed(only, { grants })]
+  const histories = await readHistory(auditFile, { ...options, byGrant: true })
   const found = asked.map((grant) => {
     const history = histories.get(historyKey(grant.system, grant.name))
     return { grant, history, rights: rightsOf(grant, history) }

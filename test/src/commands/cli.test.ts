@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
@@ -12,6 +13,7 @@ const run = (...args: string[]): Promise<Ran> => runCli(args, { cwd: folder })
 
 before(async () => {
   made = await run('init')
+  writeFileSync(join(folder, 'broken.jwk'), '{"kty":"OKP","crv":"Ed25519","d":"AA","x":"AA"}')
 })
 
 test('init makes a key pair, a certificate and a configuration that has no problems', async () => {
@@ -104,6 +106,23 @@ const mistakes: readonly [string, readonly string[], RegExp][] = [
     ['issue', '--grant', 'read-orders', '--run', 'r-1', '--key', 'keys/issuer.pub.jwk'],
     /not a private Ed25519 key/,
   ],
+  [
+    'a private key that is none',
+    ['issue', '--grant', 'read-orders', '--run', 'r-1', '--key', 'broken.jwk'],
+    /broken\.jwk is not a private Ed25519 key/,
+  ],
+  [
+    'a token that has ended when it begins',
+    ['issue', '--grant', 'read-orders', '--run', 'r-1', '--ttl', '500ms'],
+    /--ttl is `1s` or longer/,
+  ],
+  [
+    'an agent without a name',
+    ['issue', '--grant', 'read-orders', '--run', 'r-1', '--agent', ''],
+    /--agent takes 1 to 256 characters/,
+  ],
+  ['a folder as a log', ['audit', 'recheck', 'keys'], /keys is a folder: name the files of the log in it/],
+  ['a verdict that is none', ['audit', 'query', '--verdict', 'denied'], /--verdict is one of allow, deny/],
   ['a missing configuration', ['serve', '--config', 'nope.yaml'], /there is no such file/],
   ['an unknown command', ['frobnicate'], /unknown command/],
   ['a missing option', ['check', 'select 1'], /say which grant: --grant, or --token/],
@@ -142,7 +161,8 @@ test('check takes a token for its grant, and knows what its narrowings took away
   const token = (await run('issue', '--grant', 'read-orders', '--run', 'r-1', '--format', 'token')).out.trim()
   const child = (await run('narrow', '--token', token, '--allow', 'select (id) on orders')).out.trim()
   assert.equal((await run('check', '--token', token, 'select * from orders')).code, 0)
-  assert.equal((await run('check', '--token', child, 'select id from orders')).code, 0)
+  const url = `postgres://r-1:${child}@127.0.0.1:6432/shop`
+  assert.equal((await run('check', '--token', url, 'select id from orders')).code, 0)
   const denied = await run('check', '--token', child, 'select * from orders')
   assert.equal(denied.code, 1)
   assert.match(denied.out, /^DENY {2}not_granted\n[\s\S]*this grant allows: select \(id\) on orders\./)
@@ -220,8 +240,21 @@ test('serve runs without its backends, says where it listens, and ends on SIGTER
   assert.equal((await fetch(`${admin}/readyz`)).status, 503)
   const metrics = await (await fetch(`${admin}/metrics`)).text()
   assert.match(metrics, /bulkhead_hop_attempts_total\{system="shop",kind="wrong_system"\} 0/)
+  // Whoever reads its log may go away; what it has to say after that is no reason to end sessions.
+  child.stderr.destroy()
   child.kill('SIGTERM')
   assert.equal(await ended, 0, said)
+})
+
+test('a reader that goes away ends no command with a stack', async () => {
+  const closed = startCli(['check-config'], { cwd: folder })
+  closed.stdout.destroy()
+  let err = ''
+  closed.stderr.on('data', (chunk: Buffer) => {
+    err += chunk.toString()
+  })
+  assert.deepEqual(await once(closed, 'close'), [0, null])
+  assert.equal(err, '')
 })
 
 test('every command has a help text', async () => {
