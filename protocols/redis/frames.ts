@@ -67,6 +67,9 @@ const MINUS = 0x2d
 const ZERO = 0x30
 const NINE = 0x39
 
+/** As Valkey 9.1 says it, the first of the servers that looks at both bytes. */
+export const NO_CRLF = 'invalid CRLF in request'
+
 /** A header that has not wholly arrived. */
 const INCOMPLETE = -2
 
@@ -185,7 +188,7 @@ export class RequestScanner {
       return false
     }
     const base = inbox.start
-    if (inbox.buffer[base + end] !== CR || inbox.buffer[base + end + 1] !== LF) fail('invalid bulk length')
+    if (inbox.buffer[base + end] !== CR || inbox.buffer[base + end + 1] !== LF) fail(NO_CRLF)
     this.args.add(start, end)
     this.#at = end + 2
     return true
@@ -219,7 +222,7 @@ export class RequestScanner {
     if (at === end) return this.#incomplete(at, what)
     if (buffer[at] !== CR || at === digits) fail(`invalid ${what} length`)
     if (at + 1 === end) return INCOMPLETE
-    if (buffer[at + 1] !== LF) fail(`invalid ${what} length`)
+    if (buffer[at + 1] !== LF) fail(NO_CRLF)
     if (buffer[digits] === ZERO && (at - digits > 1 || negative)) fail(`invalid ${what} length`)
     if (negative && what === 'bulk') fail(`invalid ${what} length`)
     this.#at = at + 2 - start

@@ -5,6 +5,7 @@
 import { ProtocolError } from '../errors.ts'
 import type { Inbox } from '../inbox.ts'
 import type { Outbox } from '../outbox.ts'
+import { NO_CRLF } from './frames.ts'
 
 const LINE_END_BYTES = 2
 const CR = 0x0d
@@ -43,7 +44,7 @@ export class StreamedValue {
     if (this.#left > LINE_END_BYTES || inbox.length < LINE_END_BYTES) return false
     if (inbox.buffer[inbox.start] !== CR || inbox.buffer[inbox.start + 1] !== LF) {
       // The server never sees the end of the command, and so does not carry it out.
-      throw new ProtocolError('redis', 'client', 'invalid bulk length')
+      throw new ProtocolError('redis', 'client', NO_CRLF)
     }
     this.#moveBytes(LINE_END_BYTES)
     this.#left = 0
