@@ -1,19 +1,9 @@
 /** What an audit log that must hold no data holds of statements: nothing that an agent wrote as a value, whatever it tried. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { after, before, describe, test } from 'node:test'
-import { Redis } from 'ioredis'
-import { createConnection } from 'mysql2/promise'
-import pg from 'pg'
-import { type AuditRecord, startProxy, type TestProxy } from '../support/proxy.ts'
-import {
-  type FreshDatabase,
-  freshMysqlDatabase,
-  freshPostgresDatabase,
-  mariadbServer,
-  ownRedisServer,
-  postgresServer,
-} from '../support/servers.ts'
+import { before, describe, test } from 'node:test'
+import type { AuditRecord, TestProxy } from '../support/proxy.ts'
+import { useTrio } from '../support/trio.ts'
 
 /** A value that no record may hold. Digits too, for literals that are numbers. */
 const SECRET = 'S3kr3t'
@@ -88,26 +78,9 @@ const REDIS: readonly (readonly string[])[] = [
   ['publish', 'news', SECRET],
 ]
 
-let databases: { readonly shop: FreshDatabase; readonly crm: FreshDatabase }
-let carts: Awaited<ReturnType<typeof ownRedisServer>>
+const ORDERS = ['create table orders (id int primary key, note varchar(100), secret varchar(100))']
 
-before(async () => {
-  const [shop, crm] = [await postgresServer(), await mariadbServer()]
-  databases = { shop: await freshPostgresDatabase(shop), crm: await freshMysqlDatabase(crm) }
-  carts = await ownRedisServer()
-  const columns = 'id int primary key, note varchar(100), secret varchar(100)'
-  const postgres = new pg.Client(databases.shop)
-  await postgres.connect()
-  await postgres.query(`create table orders (${columns})`).finally(() => postgres.end())
-  const { host, port, user, password = '', database } = databases.crm
-  const mysql = await createConnection({ host, port, user, password, database })
-  await mysql.query(`create table orders (${columns})`).finally(() => mysql.end())
-})
-after(async () => {
-  await databases?.shop.drop()
-  await databases?.crm.drop()
-  await carts?.stop()
-})
+const trio = useTrio({ shop: ORDERS, crm: ORDERS })
 
 for (const statementText of ['redacted', 'none', 'full'] as const) {
   describe(`with statement_text: ${statementText}`, () => {
@@ -115,11 +88,17 @@ for (const statementText of ['redacted', 'none', 'full'] as const) {
     let records: readonly AuditRecord[]
 
     before(async () => {
-      proxy = await started(statementText)
+      proxy = await trio.startProxy({
+        grants: {
+          shop: { system: 'shop', allow: ['select (id, note), insert on orders'] },
+          crm: { system: 'crm', allow: ['select (id, note), insert on orders'] },
+          carts: { system: 'carts', allow: ['+@read +@write ~k:*'] },
+        },
+        audit: { statement_text: statementText },
+      })
       await sendEverything(proxy)
       records = proxy.records().filter(({ event }) => event === 'statement')
     })
-    after(() => proxy.stop())
 
     test('every statement that was sent has its record', () => {
       const of = (system: string): number => records.filter((record) => record['system'] === system).length
@@ -173,56 +152,21 @@ for (const statementText of ['redacted', 'none', 'full'] as const) {
   })
 }
 
-function started(statementText: string): Promise<TestProxy> {
-  const { shop, crm } = databases
-  const url = (scheme: string, { user, password, host, port, database }: FreshDatabase): string =>
-    `${scheme}://${user}:${password}@${host}:${port}/${database}`
-  return startProxy({
-    systems: {
-      shop: { protocol: 'postgres', backend: { url: url('postgres', shop) } },
-      crm: { protocol: 'mysql', backend: { url: url('mysql', crm) } },
-      carts: {
-        protocol: 'redis',
-        backend: { url: `redis://:${carts.password}@${carts.host}:${carts.port}/0` },
-      },
-    },
-    grants: {
-      shop: { system: 'shop', allow: ['select (id, note), insert on orders'] },
-      crm: { system: 'crm', allow: ['select (id, note), insert on orders'] },
-      carts: { system: 'carts', allow: ['+@read +@write ~k:*'] },
-    },
-    audit: { statement_text: statementText },
-  })
-}
-
 /** What comes of each statement does not matter here. */
 const whatever = (): void => undefined
 
 async function sendEverything(proxy: TestProxy): Promise<void> {
-  const shop = new pg.Client({
-    ...proxy.address('shop'),
-    ...{ user: 'r-1', password: await proxy.token('shop', 'r-1'), database: databases.shop.database },
-  })
+  const shop = await trio.connectShop(proxy, 'r-1')
   shop.on('error', whatever)
-  await shop.connect()
   for (const statement of POSTGRES) await shop.query(statement).catch(whatever)
   await shop.query('select id from orders where note = $1', [SECRET]).catch(whatever)
   await shop.end()
-  const crm = await createConnection({
-    ...proxy.address('crm'),
-    ...{ user: 'r-1', password: await proxy.token('crm', 'r-1'), database: databases.crm.database },
-    ssl: { rejectUnauthorized: false },
-  })
+  const crm = await trio.connectCrm(proxy, 'r-1')
   crm.on('error', whatever)
   for (const statement of MYSQL) await crm.query(statement).catch(whatever)
   await crm.execute('select id from orders where note = ?', [SECRET]).catch(whatever)
   await crm.end()
-  const redis = new Redis({
-    ...proxy.address('carts'),
-    password: await proxy.token('carts', 'r-1'),
-    retryStrategy: () => null,
-  })
-  redis.on('error', whatever)
+  const redis = await trio.connectCarts(proxy, 'r-1')
   for (const [command = '', ...args] of REDIS) await redis.call(command, ...args).catch(whatever)
   redis.disconnect()
 }

@@ -2,20 +2,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
-import { createConnection } from 'mysql2/promise'
-import pg from 'pg'
+import { before, test } from 'node:test'
 import { runCli } from '../support/cli.ts'
-import { startProxy, type TestProxy } from '../support/proxy.ts'
-import {
-  type FreshDatabase,
-  freshMysqlDatabase,
-  freshPostgresDatabase,
-  mariadbServer,
-  ownRedisServer,
-  postgresServer,
-} from '../support/servers.ts'
+import type { TestProxy } from '../support/proxy.ts'
+import { useTrio } from '../support/trio.ts'
 
 const TABLES = [
   'create table orders (id int primary key, note varchar(20), secret varchar(20))',
@@ -40,41 +30,19 @@ const STATEMENTS = [
   'commit',
 ]
 
-let shop: FreshDatabase
-let crm: FreshDatabase
-let carts: Awaited<ReturnType<typeof ownRedisServer>>
+const trio = useTrio({
+  shop: [...TABLES, 'create table "Odd.Name" ("a,b" int, "c""d" int)'],
+  crm: [...TABLES, 'create table `Odd.Name` (`a,b` int)'],
+})
 let proxy: TestProxy
 
 before(async () => {
-  shop = await freshPostgresDatabase(await postgresServer())
-  crm = await freshMysqlDatabase(await mariadbServer())
-  carts = await ownRedisServer()
-  const postgres = new pg.Client(shop)
-  await postgres.connect()
-  for (const table of [...TABLES, 'create table "Odd.Name" ("a,b" int, "c""d" int)'])
-    await postgres.query(table)
-  await postgres.end()
-  const { host, port, user, password = '', database } = crm
-  const mysql = await createConnection({ host, port, user, password, database })
-  for (const table of [...TABLES, 'create table `Odd.Name` (`a,b` int)']) await mysql.query(table)
-  await mysql.end()
-  const url = (scheme: string, target: FreshDatabase): string =>
-    `${scheme}://${target.user}:${target.password}@${target.host}:${target.port}/${target.database}`
   const sql = ['select (id, note), insert on orders', 'select on customers', 'update on orders']
-  proxy = await startProxy({
+  proxy = await trio.startProxy({
     systems: {
-      shop: {
-        protocol: 'postgres',
-        backend: { url: url('postgres', shop) },
-        ceiling: ['select, insert on orders, customers, "Odd.Name"'],
-        decoys: ['salaries'],
-      },
-      crm: { protocol: 'mysql', backend: { url: url('mysql', crm) }, observe: true },
-      carts: {
-        protocol: 'redis',
-        backend: { url: `redis://:${carts.password}@${carts.host}:${carts.port}/0` },
-        decoys: ['~admin:*'],
-      },
+      shop: { ceiling: ['select, insert on orders, customers, "Odd.Name"'], decoys: ['salaries'] },
+      crm: { observe: true },
+      carts: { decoys: ['~admin:*'] },
     },
     grants: {
       shop: { system: 'shop', allow: [...sql, 'select ("a,b") on "Odd.Name"'] },
@@ -84,37 +52,20 @@ before(async () => {
   })
   await runEverything()
 })
-after(async () => {
-  await proxy?.stop()
-  await shop?.drop()
-  await crm?.drop()
-  await carts?.stop()
-})
 
 /** What comes of each statement does not matter here. */
 const whatever = (): void => undefined
 
 async function runEverything(): Promise<void> {
-  const postgres = new pg.Client({
-    ...proxy.address('shop'),
-    ...{ user: 'r-1', password: await proxy.token('shop', 'r-1'), database: shop.database },
-  })
-  await postgres.connect()
+  const postgres = await trio.connectShop(proxy, 'r-1')
   const odd = ['select "a,b" from "Odd.Name"', 'select "c""d" from "Odd.Name"']
   for (const statement of [...STATEMENTS, ...odd]) await postgres.query(statement).catch(whatever)
   await postgres.end()
-  const mysql = await createConnection({
-    ...proxy.address('crm'),
-    ...{ user: 'r-1', password: await proxy.token('crm', 'r-1'), database: crm.database },
-    ssl: { rejectUnauthorized: false },
-  })
+  const mysql = await trio.connectCrm(proxy, 'r-1')
   for (const statement of [...STATEMENTS, 'select `a,b` from `Odd.Name`'])
     await mysql.query(statement).catch(whatever)
   await mysql.end()
-  const redis = new Redis({
-    ...proxy.address('carts'),
-    ...{ password: await proxy.token('carts', 'r-1'), enableReadyCheck: false },
-  })
+  const redis = await trio.connectCarts(proxy, 'r-1', undefined, { enableReadyCheck: false })
   const key = Buffer.from([0x6b, 0x3a, 0x20, 0x22, 0xff, 0x00])
   for (const command of [
     ['get', 'k:1'],

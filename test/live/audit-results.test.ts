@@ -1,10 +1,8 @@
 /** What the log says of the end of each statement, also in pipelines, cursors, portals and COPY: rows, bytes, time, error. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
-import { createConnection, type RowDataPacket } from 'mysql2/promise'
-import pg from 'pg'
+import type { RowDataPacket } from 'mysql2/promise'
 import {
   bind,
   copyData,
@@ -16,55 +14,23 @@ import {
   query,
   sync,
 } from '../protocols/postgres/messages.ts'
-import { type AuditRecord, startProxy, type TestProxy } from '../support/proxy.ts'
-import {
-  type FreshDatabase,
-  freshMysqlDatabase,
-  freshPostgresDatabase,
-  mariadbServer,
-  ownRedisServer,
-  postgresServer,
-} from '../support/servers.ts'
+import type { AuditRecord, TestProxy } from '../support/proxy.ts'
+import { useTrio } from '../support/trio.ts'
 import { RawClient } from './postgres/raw-client.ts'
 
-let shop: FreshDatabase
-let crm: FreshDatabase
-let carts: Awaited<ReturnType<typeof ownRedisServer>>
+const ORDERS = ['create table orders (id int primary key)']
+
+const trio = useTrio({ shop: ORDERS, crm: ORDERS })
 let proxy: TestProxy
 
 before(async () => {
-  shop = await freshPostgresDatabase(await postgresServer())
-  crm = await freshMysqlDatabase(await mariadbServer())
-  carts = await ownRedisServer()
-  const postgres = new pg.Client(shop)
-  await postgres.connect()
-  await postgres.query('create table orders (id int primary key)').finally(() => postgres.end())
-  const url = (scheme: string, { user, password, host, port, database }: FreshDatabase): string =>
-    `${scheme}://${user}:${password}@${host}:${port}/${database}`
-  const { host, port, user, password = '', database } = crm
-  const mysql = await createConnection({ host, port, user, password, database })
-  await mysql.query('create table orders (id int primary key)').finally(() => mysql.end())
-  proxy = await startProxy({
-    systems: {
-      shop: { protocol: 'postgres', backend: { url: url('postgres', shop) } },
-      crm: { protocol: 'mysql', backend: { url: url('mysql', crm) } },
-      carts: {
-        protocol: 'redis',
-        backend: { url: `redis://:${carts.password}@${carts.host}:${carts.port}/0` },
-      },
-    },
+  proxy = await trio.startProxy({
     grants: {
       shop: { system: 'shop', allow: ['select, insert, update, delete on orders'] },
       crm: { system: 'crm', allow: ['select, insert, update, delete on orders'] },
       carts: { system: 'carts', allow: ['+@all ~k:*'] },
     },
   })
-})
-after(async () => {
-  await proxy?.stop()
-  await shop?.drop()
-  await crm?.drop()
-  await carts?.stop()
 })
 
 /** Each allowed statement of a run with its one result: `text → rows error`. */
@@ -95,7 +61,7 @@ async function results(run: string): Promise<string[]> {
 
 test('PostgreSQL: results of scripts, pipelines, portals, cursors and COPY', async () => {
   const client = await RawClient.login(proxy.address('shop').port, {
-    ...{ user: 'r-pg', password: await proxy.token('shop', 'r-pg'), database: shop.database },
+    ...{ user: 'r-pg', password: await proxy.token('shop', 'r-pg'), database: trio.shopDatabase },
   })
   const ask = async (...parts: Buffer[]): Promise<void> => {
     client.send(...parts)
@@ -152,11 +118,7 @@ test('PostgreSQL: results of scripts, pipelines, portals, cursors and COPY', asy
 })
 
 test('MariaDB: results of texts, prepared statements and errors', async () => {
-  const client = await createConnection({
-    ...proxy.address('crm'),
-    ...{ user: 'r-my', password: await proxy.token('crm', 'r-my'), database: crm.database },
-    ssl: { rejectUnauthorized: false },
-  })
+  const client = await trio.connectCrm(proxy, 'r-my')
   await client.query('insert into orders values (1), (2), (3)')
   await client.query<RowDataPacket[]>('select id from orders')
   await client.execute('select id from orders where id > ?', [1])
@@ -175,10 +137,7 @@ test('MariaDB: results of texts, prepared statements and errors', async () => {
 })
 
 test('Redis: results of pipelines, transactions and errors', async () => {
-  const client = new Redis({
-    ...proxy.address('carts'),
-    ...{ password: await proxy.token('carts', 'r-re'), enableReadyCheck: false },
-  })
+  const client = await trio.connectCarts(proxy, 'r-re', undefined, { enableReadyCheck: false })
   const pipeline = client.pipeline()
   pipeline.rpush('k:list', 'a', 'b', 'c').lrange('k:list', 0, -1).get('k:list').get('other').get('k:none')
   await pipeline.exec()

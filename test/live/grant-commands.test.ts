@@ -1,74 +1,30 @@
 /** `grant suggest` and `grant unused` over the log of real work by ordinary drivers, and the suggested grant put to use. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
-import { createConnection } from 'mysql2/promise'
-import pg from 'pg'
+import { before, test } from 'node:test'
 import { type Ran, runCli } from '../support/cli.ts'
-import { startProxy, type TestProxy } from '../support/proxy.ts'
-import {
-  connection,
-  type FreshDatabase,
-  freshMysqlDatabase,
-  freshPostgresDatabase,
-  mariadbServer,
-  ownRedisServer,
-  postgresServer,
-} from '../support/servers.ts'
+import type { TestProxy } from '../support/proxy.ts'
+import { useTrio } from '../support/trio.ts'
 
-let shop: FreshDatabase
-let crm: FreshDatabase
-let carts: Awaited<ReturnType<typeof ownRedisServer>>
+const TABLES = [
+  'create table orders (id int primary key, total int, status varchar(20))',
+  "insert into orders values (1, 10, 'new')",
+  'create table customers (id int, email varchar(50))',
+]
+
+const trio = useTrio({ shop: TABLES, crm: TABLES })
 let proxy: TestProxy
-const proxies: TestProxy[] = []
-
-const TABLES = `create table orders (id int primary key, total int, status varchar(20));
-  insert into orders values (1, 10, 'new'); create table customers (id int, email varchar(50));`
 
 before(async () => {
-  ;[shop, crm, carts] = await Promise.all([
-    postgresServer().then(freshPostgresDatabase),
-    mariadbServer().then(freshMysqlDatabase),
-    ownRedisServer(),
-  ])
-  const postgres = new pg.Client(connection(shop))
-  await postgres.connect()
-  await postgres.query(TABLES).finally(() => postgres.end())
-  const mysql = await createConnection({ ...connection(crm), multipleStatements: true })
-  await mysql.query(TABLES).finally(() => mysql.end())
-  proxy = await proxyWith({
-    shop: { system: 'shop', metadata: 'introspect', allow: ['select, update on orders, customers'] },
-    // Observed: what it lacks is relayed, recorded as `would_deny` and suggested.
-    crm: { system: 'crm', allow: ['select (id) on orders'], observe: true },
-    carts: { system: 'carts', allow: ['+@read +set ~cart:*', '+get ~user:*'] },
+  proxy = await trio.startProxy({
+    grants: {
+      shop: { system: 'shop', metadata: 'introspect', allow: ['select, update on orders, customers'] },
+      // Observed: what it lacks is relayed, recorded as `would_deny` and suggested.
+      crm: { system: 'crm', allow: ['select (id) on orders'], observe: true },
+      carts: { system: 'carts', allow: ['+@read +set ~cart:*', '+get ~user:*'] },
+    },
   })
   for (const { system, done } of work) await each(proxy, system, system, done)
 })
-after(async () => {
-  for (const one of proxies) await one.stop()
-  await Promise.all([shop.drop(), crm.drop(), carts.stop()])
-})
-
-async function proxyWith(
-  grants: Record<string, { readonly system: string } & Record<string, unknown>>,
-): Promise<TestProxy> {
-  const sql = (scheme: string, { user, password, host, port, database }: FreshDatabase) => ({
-    url: `${scheme}://${user}:${password}@${host}:${port}/${database}`,
-  })
-  const started = await startProxy({
-    systems: {
-      shop: { protocol: 'postgres', backend: sql('postgres', shop) },
-      crm: { protocol: 'mysql', backend: sql('mysql', crm) },
-      carts: {
-        protocol: 'redis',
-        backend: { url: `redis://:${carts.password}@${carts.host}:${carts.port}/0` },
-      },
-    },
-    grants,
-  })
-  proxies.push(started)
-  return started
-}
 
 /** What run r-1 does on each system, and what is no part of it. */
 const work: readonly {
@@ -104,7 +60,6 @@ async function each(
   grant: string,
   statements: readonly string[],
 ): Promise<(Error | undefined)[]> {
-  const { host, port } = by.address(system)
   const token = await by.token(grant, 'r-1')
   const outcomes = async (ask: (text: string) => Promise<unknown>): Promise<(Error | undefined)[]> => {
     const found: (Error | undefined)[] = []
@@ -119,23 +74,14 @@ async function each(
     return found
   }
   if (system === 'shop') {
-    const client = new pg.Client({ host, port, user: 'r-1', password: token, database: shop.database })
-    await client.connect()
+    const client = await trio.connectShop(by, 'r-1', token)
     return outcomes((text) => client.query(text)).finally(() => client.end())
   }
   if (system === 'crm') {
-    const ssl = { rejectUnauthorized: false }
-    const client = await createConnection({
-      host,
-      port,
-      user: 'r-1',
-      password: token,
-      database: crm.database,
-      ssl,
-    })
+    const client = await trio.connectCrm(by, 'r-1', token)
     return outcomes((text) => client.query(text)).finally(() => client.end())
   }
-  const client = new Redis({ host, port, username: 'r-1', password: token, retryStrategy: () => null })
+  const client = await trio.connectCarts(by, 'r-1', token)
   return outcomes((text) => client.call(...(text.split(' ') as [string, ...string[]]))).finally(() =>
     client.disconnect(),
   )
@@ -150,11 +96,11 @@ test('the grants suggested for a run let it do all that it did again, and nothin
   assert.equal(code, 0, err)
   const suggested = JSON.parse(out) as readonly Suggested[]
   assert.deepEqual(suggested.map(({ system }) => system).sort(), ['carts', 'crm', 'shop'])
-  const narrow = await proxyWith(
-    Object.fromEntries(
+  const narrow = await trio.startProxy({
+    grants: Object.fromEntries(
       suggested.map(({ system, allow, metadata }) => [`new-${system}`, { system, allow, metadata }]),
     ),
-  )
+  })
   for (const { system, done, others } of work) {
     assert.deepEqual(
       await each(narrow, system, `new-${system}`, done),

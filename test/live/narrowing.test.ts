@@ -1,57 +1,23 @@
 /** A narrowed token through the whole proxy, by ordinary drivers of all three protocols. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
-import type { JWK } from 'jose'
-import { createConnection } from 'mysql2/promise'
-import pg from 'pg'
+import { before, test } from 'node:test'
 import { addNarrowing } from '../../src/grants/narrowing.ts'
-import { signToken } from '../../src/grants/token.ts'
-import { startProxy, type TestProxy } from '../support/proxy.ts'
-import {
-  connection,
-  type FreshDatabase,
-  freshMysqlDatabase,
-  freshPostgresDatabase,
-  mariadbServer,
-  ownRedisServer,
-  postgresServer,
-} from '../support/servers.ts'
+import type { TestProxy } from '../support/proxy.ts'
+import { useTrio } from '../support/trio.ts'
 
-let shop: FreshDatabase
-let crm: FreshDatabase
-let carts: Awaited<ReturnType<typeof ownRedisServer>>
+const TABLES = [
+  'create table orders (id int primary key, total int)',
+  'insert into orders values (1, 10)',
+  'create table customers (id int)',
+  'insert into customers values (7)',
+]
+
+const trio = useTrio({ shop: TABLES, crm: TABLES })
 let proxy: TestProxy
 
-const TABLES = `create table orders (id int primary key, total int);
-  insert into orders values (1, 10); create table customers (id int); insert into customers values (7);`
-
 before(async () => {
-  ;[shop, crm, carts] = await Promise.all([
-    postgresServer().then(freshPostgresDatabase),
-    mariadbServer().then(freshMysqlDatabase),
-    ownRedisServer(),
-  ])
-  const postgres = new pg.Client(connection(shop))
-  await postgres.connect()
-  await postgres.query(TABLES).finally(() => postgres.end())
-  const mysql = await createConnection({ ...connection(crm), multipleStatements: true })
-  await mysql.query(TABLES).finally(() => mysql.end())
-  const backend = (scheme: string, { user, password, host, port }: FreshDatabase, database: string) => ({
-    url: `${scheme}://${user}:${password}@${host}:${port}/${database}`,
-  })
-  proxy = await startProxy({
-    systems: {
-      shop: { protocol: 'postgres', backend: backend('postgres', shop, shop.database) },
-      crm: { protocol: 'mysql', backend: backend('mysql', crm, crm.database) },
-      carts: {
-        protocol: 'redis',
-        backend: { url: `redis://:${carts.password}@${carts.host}:${carts.port}/0` },
-      },
-    },
+  proxy = await trio.startProxy({
     grants: {
       shop: { system: 'shop', allow: ['select on orders, customers'] },
       crm: { system: 'crm', allow: ['select on orders, customers'] },
@@ -59,29 +25,10 @@ before(async () => {
     },
   })
 })
-after(async () => {
-  await proxy.stop()
-  await Promise.all([shop.drop(), crm.drop(), carts.stop()])
-})
 
 /** A token of the built-in issuer that its holder can narrow. */
-async function issued(system: string, run: string): Promise<string> {
-  const key = JSON.parse(readFileSync(join(proxy.folder, 'keys', 'issuer.jwk'), 'utf8')) as JWK
-  return signToken(
-    {
-      issuer: 'bulkhead',
-      agent: 'planner',
-      run,
-      system,
-      grant: system,
-      jti: randomUUID(),
-      nowMs: Date.now(),
-      ttlMs: 300_000,
-      narrowable: true,
-    },
-    key,
-  )
-}
+const issued = (system: string, run: string): Promise<string> =>
+  proxy.token(system, run, { narrowable: true })
 
 const child = (parent: string, run: string, allow: readonly string[]): Promise<string> =>
   addNarrowing(parent, { run, jti: randomUUID(), allow, metadata: undefined, expiresAtMs: undefined })
@@ -93,36 +40,15 @@ const CONNECT: Readonly<
   Record<string, (run: string, token: string, use: (ask: Ask) => Promise<void>) => Promise<void>>
 > = {
   shop: async (run, token, use) => {
-    const { host, port } = proxy.address('shop')
-    const client = new pg.Client({ host, port, user: run, password: token, database: shop.database })
-    await client.connect()
+    const client = await trio.connectShop(proxy, run, token)
     await use((text) => client.query(text)).finally(() => client.end())
   },
   crm: async (run, token, use) => {
-    const { host, port } = proxy.address('crm')
-    const ssl = { rejectUnauthorized: false }
-    const client = await createConnection({
-      host,
-      port,
-      user: run,
-      password: token,
-      database: crm.database,
-      ssl,
-    })
+    const client = await trio.connectCrm(proxy, run, token)
     await use((text) => client.query(text)).finally(() => client.end())
   },
   carts: async (run, token, use) => {
-    const { host, port } = proxy.address('carts')
-    const client = new Redis({
-      host,
-      port,
-      username: run,
-      password: token,
-      lazyConnect: true,
-      retryStrategy: () => null,
-    })
-    client.on('error', () => undefined)
-    await client.connect()
+    const client = await trio.connectCarts(proxy, run, token)
     await use((text) => client.call(...(text.split(' ') as [string, ...string[]]))).finally(() =>
       client.disconnect(),
     )

@@ -55,7 +55,13 @@ export type TestProxy = {
   stop(): Promise<void>
 }
 
-export type TokenOptions = { readonly system?: string; readonly ttlMs?: number; readonly nowMs?: number }
+export type TokenOptions = {
+  readonly system?: string
+  readonly ttlMs?: number
+  readonly nowMs?: number
+  /** Whether its holder can narrow it. */
+  readonly narrowable?: boolean
+}
 
 /** As `bulkhead.yaml` has it. */
 function completed(configuration: TestConfiguration): unknown {
@@ -127,7 +133,7 @@ export async function startProxy(
       if (address === undefined) throw new RangeError(`no system ${system}`)
       return address
     },
-    token: (grant, run, { system, ttlMs = 300_000, nowMs = Date.now() } = {}) =>
+    token: (grant, run, { system, ttlMs = 300_000, nowMs = Date.now(), narrowable = false } = {}) =>
       signToken(
         {
           issuer: 'bulkhead',
@@ -138,6 +144,7 @@ export async function startProxy(
           jti: randomUUID(),
           nowMs,
           ttlMs,
+          narrowable,
         },
         key,
       ),
