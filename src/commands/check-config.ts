@@ -1,20 +1,37 @@
 import { stringify } from 'yaml'
-import { loadConfig } from '../config/load.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import type { WrittenConfiguration } from '../config/schema.ts'
+import { stateFileBeside } from '../config/sections.ts'
+import { bytesText, durationText, limitsText } from '../grants/limits.ts'
 import { addressText } from './address.ts'
 
 const REDACTED = '********'
 
 /** Prints the configuration as it is understood. @throws ConfigError */
 export function checkConfig(options: { readonly config: string; readonly json?: boolean }): void {
-  const { config, written } = loadConfig(options.config, { environment: process.env, secrets: 'required' })
-  const shown = redacted(written)
+  const loaded = loadConfig(options.config, { environment: process.env, secrets: 'required' })
+  const shown = redacted(resolved(loaded))
   process.stdout.write(
-    options.json ? `${JSON.stringify(shown)}\n` : `# ${config.file}: no problems\n${stringify(shown)}`,
+    options.json ? `${JSON.stringify(shown)}\n` : `# ${loaded.config.file}: no problems\n${stringify(shown)}`,
   )
 }
 
-/** The configuration without its secrets, and with its times and addresses as people write them. */
+/** With the defaults that follow from other keys. */
+export function resolved({ config, written }: LoadedConfig): WrittenConfiguration {
+  const systems = Object.entries(written.systems).map(([name, system]) => {
+    const { tls } = config.systems.get(name)?.backend ?? {}
+    return [name, system.backend && tls ? { ...system, backend: { ...system.backend, tls } } : system]
+  })
+  const { listen } = config.admin
+  return {
+    ...written,
+    systems: Object.fromEntries(systems) as WrittenConfiguration['systems'],
+    admin: { ...written.admin, ...(listen !== undefined && { listen }) },
+    state: { file: written.state.file ?? stateFileBeside(written.audit.file) },
+  }
+}
+
+/** The configuration without its secrets, and with its times, sizes and addresses as people write them. */
 export function redacted(written: WrittenConfiguration): unknown {
   return {
     ...written,
@@ -24,6 +41,7 @@ export function redacted(written: WrittenConfiguration): unknown {
         {
           ...system,
           listen: addressText(system.listen),
+          limits: limitsText(system.limits),
           ...(system.backend && {
             backend: {
               ...system.backend,
@@ -38,22 +56,17 @@ export function redacted(written: WrittenConfiguration): unknown {
     grants: Object.fromEntries(
       Object.entries(written.grants).map(([name, grant]) => [
         name,
-        {
-          ...grant,
-          limits: {
-            ...grant.limits,
-            ...(grant.limits.session !== undefined && { session: `${grant.limits.session}ms` }),
-          },
-        },
+        { ...grant, limits: limitsText(grant.limits) },
       ]),
     ),
-    tokens: { clock_skew: `${written.tokens.clock_skew}ms` },
+    tokens: { clock_skew: durationText(written.tokens.clock_skew) },
+    audit: auditText(written.audit),
     admin: {
       ...written.admin,
       ...(written.admin.listen && { listen: addressText(written.admin.listen) }),
       ...(written.admin.token !== undefined && { token: REDACTED }),
     },
-    drain: `${written.drain}ms`,
+    drain: durationText(written.drain),
     ...(written.webhook && {
       webhook: { ...written.webhook, url: withoutPath(written.webhook.url), secret: REDACTED },
     }),
@@ -63,6 +76,21 @@ export function redacted(written: WrittenConfiguration): unknown {
         otlp: { ...written.export.otlp, headers: masked(written.export.otlp.headers) },
       }),
     },
+  }
+}
+
+function auditText(audit: WrittenConfiguration['audit']): unknown {
+  const { size, every } = audit.rotate
+  return {
+    ...audit,
+    fsync_interval: durationText(audit.fsync_interval),
+    rotate: {
+      ...(size !== undefined && { size: bytesText(size) }),
+      ...(every !== undefined && { every: durationText(every) }),
+    },
+    ...(audit.checkpoint && {
+      checkpoint: { ...audit.checkpoint, every: durationText(audit.checkpoint.every) },
+    }),
   }
 }
 

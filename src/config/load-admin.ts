@@ -34,7 +34,12 @@ function sectionOf(path: string): unknown {
     throw wrong(path, `cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'error'}`)
   }
   // A document with mistakes still has the keys before and after them.
-  const value: unknown = parseDocument(text).toJS()
+  let value: unknown
+  try {
+    value = parseDocument(text).toJS()
+  } catch (error) {
+    throw wrong(path, `cannot be read: ${(error as Error).message}`)
+  }
   return value !== null && typeof value === 'object' && 'admin' in value ? value.admin : {}
 }
 

@@ -36,7 +36,11 @@ export function loadConfig(file: string, { environment, secrets }: LoadOptions):
   const path = resolve(file)
   const problems: ConfigProblem[] = []
   const lines = new LineCounter()
-  const document = parseDocument(readText(path), { lineCounter: lines, uniqueKeys: true })
+  const document = parseDocument(readText(path), {
+    lineCounter: lines,
+    uniqueKeys: true,
+    prettyErrors: false,
+  })
   for (const error of document.errors) {
     const { line, col } = lines.linePos(error.pos[0])
     problems.push({
@@ -61,7 +65,7 @@ export function loadConfig(file: string, { environment, secrets }: LoadOptions):
   }
 
   const folder = dirname(path)
-  const filled = fillIn(document.toJS() as unknown, {
+  const filled = fillIn(plainValues(document, path), {
     folder,
     environment,
     report: secrets === 'required' ? report : () => undefined,
@@ -81,19 +85,30 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    const reason =
-      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
-    throw new ConfigError(path, [
-      {
-        line: 0,
-        column: 0,
-        key: '',
-        message: reason,
-        mend: 'make one with `bulkhead init`, or name another with `--config`',
-        pointed: undefined,
-      },
-    ])
+    const { code } = error as NodeJS.ErrnoException
+    const isMissing = code === 'ENOENT'
+    throw unreadable(
+      path,
+      isMissing ? 'there is no such file' : `cannot be read: ${code ?? 'error'}`,
+      isMissing
+        ? 'make one with `bulkhead init`, or name another with `--config`'
+        : 'name a file that this user can read with `--config`',
+    )
   }
+}
+
+/** The document as plain values, its aliases filled in. */
+function plainValues(document: Document, path: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    // An alias of nothing, or aliases of aliases that would fill the memory.
+    throw unreadable(path, (error as Error).message, 'write the values out')
+  }
+}
+
+function unreadable(path: string, message: string, mend: string): ConfigError {
+  return new ConfigError(path, [{ line: 0, column: 0, key: '', message, mend, pointed: undefined }])
 }
 
 function build(

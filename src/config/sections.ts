@@ -83,6 +83,13 @@ function readBackend(
     })
     return undefined
   }
+  const parts = decodedParts(url)
+  if (parts === undefined) {
+    report([...path, 'url'], 'a `%` in the address begins no escape', {
+      mend: 'write `%25` for a percent sign',
+    })
+    return undefined
+  }
   if (url.search !== '' || url.hash !== '') {
     report([...path, 'url'], 'options in the address are not read', {
       mend: 'write `tls`, `ca` and `schema` as keys of `backend`',
@@ -91,7 +98,7 @@ function readBackend(
   if (written.schema !== undefined && protocol !== 'postgres') {
     report([...path, 'schema'], 'only PostgreSQL systems have a schema', { mend: 'remove it' })
   }
-  const database = decodeURIComponent(url.pathname.replace(/^\//, ''))
+  const { database } = parts
   if (protocol === 'redis' ? !/^\d{0,4}$/.test(database) : database === '') {
     report(
       [...path, 'url'],
@@ -123,13 +130,29 @@ function readBackend(
   return {
     host,
     port: url.port === '' ? port : Number(url.port),
-    user: url.username === '' ? user : decodeURIComponent(url.username),
-    password: written.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password)),
+    user: parts.user === '' ? user : parts.user,
+    password: written.password ?? (parts.password === '' ? undefined : parts.password),
     database: protocol === 'redis' && database === '' ? '0' : database,
     schema: written.schema ?? 'public',
     tls,
     ca: written.ca === undefined ? undefined : readPem(written.ca, folder, [...path, 'ca'], report),
     ...(written.sentinel !== undefined && { sentinel: readSentinel(written.sentinel, tls) }),
+  }
+}
+
+/** `undefined` where an escape is none. */
+function decodedParts({
+  username,
+  password,
+  pathname,
+}: URL): { readonly user: string; readonly password: string; readonly database: string } | undefined {
+  try {
+    const [user = '', secret = '', database = ''] = [username, password, pathname.replace(/^\//, '')].map(
+      decodeURIComponent,
+    )
+    return { user, password: secret, database }
+  } catch {
+    return undefined
   }
 }
 

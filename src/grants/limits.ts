@@ -19,6 +19,11 @@ export const duration = z.string().transform((text, context) => {
   return ms
 })
 
+/** Milliseconds as {@link duration} reads them, in the largest unit that says them whole: `5s`. */
+export function durationText(ms: number): string {
+  return inUnits(ms, DURATION_UNITS_MS)
+}
+
 const BYTE_UNITS = {
   '': 1,
   kB: 1_000,
@@ -44,6 +49,18 @@ export const bytes = z.union([z.int().min(1), z.string()]).transform((written, c
   return size
 })
 
+/** As {@link bytes} reads them, in the largest unit that says them whole: `10MB`, `64KiB`. */
+export function bytesText(size: number): string {
+  return inUnits(size, BYTE_UNITS)
+}
+
+function inUnits(value: number, units: Readonly<Record<string, number>>): string {
+  const [unit, size] = Object.entries(units)
+    .sort(([, a], [, b]) => b - a)
+    .find(([, each]) => value % each === 0) ?? ['', 1]
+  return `${value / size}${unit}`
+}
+
 /** The keys of `limits`. */
 export const limits = z.strictObject({
   rows: z.int().min(1).optional(),
@@ -65,6 +82,18 @@ export function readLimits(written: z.output<typeof limits>): Limits {
     sessionMs: written.session,
     idleMs: written.idle,
     connections: written.connections,
+  }
+}
+
+/** Limits as they are written. */
+export function limitsText(written: z.output<typeof limits>): Readonly<Record<string, unknown>> {
+  const { bytes: size, statement_timeout, session, idle } = written
+  return {
+    ...written,
+    ...(size !== undefined && { bytes: bytesText(size) }),
+    ...(statement_timeout !== undefined && { statement_timeout: durationText(statement_timeout) }),
+    ...(session !== undefined && { session: durationText(session) }),
+    ...(idle !== undefined && { idle: durationText(idle) }),
   }
 }
 

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, test } from 'node:test'
-import { redacted } from '../../../src/commands/check-config.ts'
+import { stringify } from 'yaml'
+import { redacted, resolved } from '../../../src/commands/check-config.ts'
 import { writeKeys } from '../../../src/commands/init.ts'
 import { STARTER_CONFIGURATION } from '../../../src/commands/starter-configuration.ts'
 import { ConfigError } from '../../../src/config/config.ts'
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
+import { loadAdmin } from '../../../src/config/load-admin.ts'
 import { temporaryFolder } from '../../support/folders.ts'
 
 const folder = temporaryFolder()
@@ -94,6 +96,50 @@ test('the printed configuration holds no secret', () => {
   const text = JSON.stringify(redacted(written))
   assert.ok(!text.includes('from the environment') && !text.includes('in-url'), text)
   assert.ok(text.includes('127.0.0.1:6432'))
+})
+
+test('what is printed of a configuration is one that reads the same, in its own units', () => {
+  const loaded = load(
+    with_({
+      systems:
+        '  shop: { protocol: postgres, listen: "[::1]:6432", backend: { url: "postgres://b@127.0.0.1/shop" }, limits: { bytes: 64KiB, idle: 90s } }',
+      grants:
+        '  read: { system: shop, allow: [select on orders], limits: { rows: 5, bytes: 1500000, statement_timeout: 1500ms, session: 60m } }',
+      rest: 'audit: { fsync_interval: 2s, rotate: { size: 64MiB, every: 24h }, checkpoint: { key: ./keys/issuer.jwk, every: 30s } }',
+    }),
+  )
+  const text = stringify(redacted(resolved(loaded)))
+  for (const written of [
+    ...['bytes: 64KiB', 'idle: 90s', 'bytes: 1500kB', 'statement_timeout: 1500ms', 'session: 1h'],
+    ...['fsync_interval: 2s', 'size: 64MiB', 'every: 1d', 'every: 30s', 'clock_skew: 5s', 'drain: 30s'],
+    ...['tls: disable', 'listen: 127.0.0.1:9464', 'file: ./audit.state.json'],
+  ]) {
+    assert.ok(text.includes(written), `${written} in\n${text}`)
+  }
+  const again = load(text)
+  assert.deepEqual(again.config, loaded.config)
+  assert.equal(stringify(redacted(resolved(again))), text)
+})
+
+test('what YAML cannot make values of is a problem, not a crash', () => {
+  const aliases = ['a: &a [1,1,1,1,1,1,1,1,1,1]', 'b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]']
+  const bomb = [...aliases, 'c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]', 'd: [*c,*c,*c]'].join('\n')
+  assert.match(problems(bomb).join(), /Excessive alias count/)
+  assert.match(problems('a: [*nothing]').join(), /Unresolved alias/)
+  writeFileSync(join(folder, 'bomb.yaml'), bomb)
+  assert.throws(() => loadAdmin(join(folder, 'bomb.yaml'), {}), ConfigError)
+})
+
+test('an address with a percent sign that begins no escape is a problem with its mend', () => {
+  assert.deepEqual(
+    problems(
+      with_({
+        systems:
+          '  shop: { protocol: postgres, listen: 127.0.0.1:6432, backend: { url: "postgres://b@127.0.0.1/sh%zzop" } }',
+      }),
+    ),
+    ['2:71 systems.shop.backend.url: a `%` in the address begins no escape'],
+  )
 })
 
 test('every problem is reported at once, with line, column and key', () => {
