@@ -73,7 +73,7 @@ export async function watchedServers(): Promise<Watched> {
   }
   return {
     password,
-    sentinel: { port: sentinel.port, password: SENTINEL_PASSWORD },
+    sentinel: { port: sentinel.port, password: sentinel.password },
     servers: [master, replica],
     async failover() {
       const listener = client(sentinel.port, SENTINEL_PASSWORD)
@@ -93,7 +93,17 @@ export async function watchedServers(): Promise<Watched> {
   }
 }
 
-async function startSentinel(masterPort: number, masterPassword: string) {
+/** Files of a certificate, its key, and the certificates to trust; readable by the server's account. */
+export type TlsFiles = { readonly cert: string; readonly key: string; readonly ca: string }
+
+export type Sentinel = { readonly port: number; readonly password: string; stop(): Promise<void> }
+
+/** @param tls speaks TLS alone, and with its master too; `masterPort` is then the one for TLS */
+export async function startSentinel(
+  masterPort: number,
+  masterPassword: string,
+  tls?: TlsFiles,
+): Promise<Sentinel> {
   const account = serverAccount('redis')
   const programs = await findRedis(account, () => undefined)
   const data = makeDataFolder(temporaryFolder(), account)
@@ -101,7 +111,14 @@ async function startSentinel(masterPort: number, masterPassword: string) {
   // A sentinel writes what it learns into its own file.
   const file = join(data.path, 'sentinel.conf')
   const lines = [
-    ...[`port ${port}`, 'bind 127.0.0.1', `dir ${data.path}`, `requirepass ${SENTINEL_PASSWORD}`],
+    ...[tls === undefined ? `port ${port}` : `port 0\ntls-port ${port}`, 'bind 127.0.0.1'],
+    ...[`dir ${data.path}`, `requirepass ${SENTINEL_PASSWORD}`],
+    ...(tls === undefined
+      ? []
+      : [
+          ...[`tls-cert-file ${tls.cert}`, `tls-key-file ${tls.key}`, `tls-ca-cert-file ${tls.ca}`],
+          ...['tls-auth-clients no', 'tls-replication yes'],
+        ]),
     `sentinel monitor ${MASTER} 127.0.0.1 ${masterPort} 1`,
     `sentinel auth-pass ${MASTER} ${masterPassword}`,
     `sentinel down-after-milliseconds ${MASTER} 1000`,
@@ -118,6 +135,7 @@ async function startSentinel(masterPort: number, masterPassword: string) {
   const running = await startProcess(command, account, data, async () => {
     const probe = new Redis({
       ...{ host: '127.0.0.1', port, password: SENTINEL_PASSWORD, lazyConnect: true },
+      ...(tls !== undefined && { tls: { rejectUnauthorized: false } }),
       retryStrategy: () => null,
     })
     probe.on('error', () => undefined)
@@ -127,5 +145,5 @@ async function startSentinel(masterPort: number, masterPassword: string) {
       probe.disconnect()
     }
   })
-  return { port, ...running }
+  return { port, password: SENTINEL_PASSWORD, stop: running.stop }
 }
