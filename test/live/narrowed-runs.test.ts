@@ -2,13 +2,11 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
-import { decodeJwt, type JWK } from 'jose'
+import type { Redis } from 'ioredis'
+import { decodeJwt } from 'jose'
 import { addNarrowing } from '../../src/grants/narrowing.ts'
-import { signToken } from '../../src/grants/token.ts'
+import { redisClient } from '../support/drivers.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { ownRedisServer } from '../support/servers.ts'
 
@@ -34,24 +32,8 @@ after(async () => {
 type Held = { readonly token: string; readonly jti: string; readonly run: string }
 
 async function parent(run: string): Promise<Held> {
-  const key = JSON.parse(readFileSync(join(proxy.folder, 'keys', 'issuer.jwk'), 'utf8')) as JWK
-  const jti = randomUUID()
-  const token = await signToken(
-    {
-      issuer: 'bulkhead',
-      agent: 'planner',
-      run,
-      system: 'carts',
-      grant: 'carts',
-      jti,
-      nowMs: Date.now(),
-      ttlMs: 600_000,
-      narrowable: true,
-    },
-    key,
-  )
-  assert.equal(decodeJwt(token).jti, jti)
-  return { token, jti, run }
+  const token = await proxy.token('carts', run, { ttlMs: 600_000, narrowable: true })
+  return { token, jti: String(decodeJwt(token).jti), run }
 }
 
 async function narrowed(from: Held, name: string): Promise<Held> {
@@ -67,16 +49,8 @@ async function narrowed(from: Held, name: string): Promise<Held> {
   return { token, jti, run }
 }
 
-async function connect({ token }: Held): Promise<Redis> {
-  const { host, port } = proxy.address('carts')
-  const client = new Redis({
-    host,
-    port,
-    password: token,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-  })
-  client.on('error', () => undefined)
+async function connect({ token, run }: Held): Promise<Redis> {
+  const client = redisClient(proxy.address('carts'), { run, token })
   clients.push(client)
   await client.get('cart:1')
   return client

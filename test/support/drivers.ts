@@ -40,14 +40,15 @@ export function connectMysql(
   })
 }
 
-/** In clear text; it connects by itself, and commands reject where it cannot. */
+/** In clear text; it connects by itself, and commands reject where it cannot. Redis takes a token without a run, too. */
 export function redisClient(
   { host, port }: Address,
-  { run, token }: RunLogin,
+  { run, token }: Omit<RunLogin, 'run'> & Partial<RunLogin>,
   options: RedisSettings = {},
 ): Redis {
   const client = new Redis({
-    ...{ host, port, username: run, password: token, retryStrategy: () => null, maxRetriesPerRequest: 0 },
+    ...{ host, port, password: token, retryStrategy: () => null, maxRetriesPerRequest: 0 },
+    ...(run !== undefined && { username: run }),
     ...options,
   })
   // ioredis reports a refused connection twice: by the command, which counts, and by this event.
