@@ -4,13 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { type Connection, createConnection } from 'mysql2/promise'
+import type { Connection } from 'mysql2/promise'
 import { MysqlAnalyser } from '../../../protocols/mysql/analyser.ts'
 import { startMariadb } from '../../../src/demo/servers/mariadb.ts'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { temporaryFolder } from '../../support/folders.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ALLOW, catalogOf, DATABASE, SCHEMA, SCHEMA_MARIADB, SECRET_TEXT } from './database.ts'
+import { catalogOf, SECRET_TEXT } from './database.ts'
+import { ask, type Stage, setStage } from './stage.ts'
 
 /** Each reaches `secret`, `Secret2` or what else is not granted, under a spelling that the server takes for it. */
 const HIDDEN: readonly string[] = [
@@ -74,56 +73,20 @@ const OPEN: readonly string[] = [
   'use CRM',
 ]
 
-let server: DatabaseServer
-let proxy: TestProxy
+let stage: Stage | undefined
 let administrator: Connection
 let agent: Connection
 
 before(async () => {
-  server = await startMariadb({ folder: temporaryFolder(), settings: ['--lower-case-table-names=1'] })
-  const { host, port, user, password = '' } = server
-  administrator = await createConnection({ host, port, user, password, flags: ['-IGNORE_SPACE'] })
-  await administrator.query(`create database \`${DATABASE}\` character set utf8mb4`)
-  await administrator.query('create database hr')
-  await administrator.query('create table hr.salaries (id int, amount varchar(20))')
-  await administrator.query(`insert into hr.salaries values (1, '${SECRET_TEXT}')`)
-  await administrator.query(`use \`${DATABASE}\``)
-  for (const statement of [...SCHEMA, ...SCHEMA_MARIADB]) await administrator.query(statement)
+  const settings = ['--lower-case-table-names=1']
+  stage = await setStage(await startMariadb({ folder: temporaryFolder(), settings }))
+  administrator = stage.administrator
+  agent = stage.agent
   // U+212A KELVIN SIGN, which the server folds to the letter.
   await administrator.query('create table k (v varchar(40))')
   await administrator.query(`insert into k values ('${SECRET_TEXT}')`)
-  proxy = await startProxy({
-    systems: {
-      [DATABASE]: {
-        protocol: 'mysql',
-        backend: { url: `mysql://${user}@${host}:${port}/${DATABASE}`, password, tls: 'prefer' },
-      },
-    },
-    grants: { agent: { system: DATABASE, allow: ALLOW, metadata: 'introspect' } },
-  })
-  agent = await createConnection({
-    ...proxy.address(DATABASE),
-    user: 'evader',
-    password: await proxy.token('agent', 'evader'),
-    database: DATABASE,
-    ssl: { rejectUnauthorized: false },
-  })
 })
-after(async () => {
-  agent?.destroy()
-  await proxy?.stop()
-  await administrator.end()
-  await server.stop()
-})
-
-async function ask(client: Connection, statement: string): Promise<{ errno: number; text: string }> {
-  try {
-    return { errno: 0, text: JSON.stringify(await client.query(statement)) }
-  } catch (error) {
-    const { errno = -1, message } = error as { errno?: number; message: string }
-    return { errno, text: message }
-  }
-}
+after(() => stage?.end())
 
 async function checksum(): Promise<string> {
   const tables = ['customers', 'orders', 'tickets', 'secret', 'secret2', 'hr.salaries', 'k']

@@ -11,67 +11,27 @@ import { startMariadb } from '../../../src/demo/servers/mariadb.ts'
 import { startMysql } from '../../../src/demo/servers/mysql.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { temporaryFolder } from '../../support/folders.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ALLOW, DATABASE, SCHEMA, SCHEMA_MARIADB, SECRET_TEXT } from './database.ts'
+import { DATABASE, SECRET_TEXT } from './database.ts'
 import { HIDES } from './hides.ts'
 import { INNOCENT, INNOCENT_INTROSPECTION, INNOCENT_OF } from './innocent.ts'
-
-type Answer = { readonly errno: number; readonly message: string; readonly text: string }
+import { ask, type Stage, setStage } from './stage.ts'
 
 const FLAVOUR = process.env['BULKHEAD_TEST_MYSQL_KIND'] === 'mysql' ? 'mysql' : 'mariadb'
 const cases = HIDES.filter(({ flavour = FLAVOUR }) => flavour === FLAVOUR)
 
 let server: DatabaseServer
-let proxy: TestProxy
+let stage: Stage | undefined
 let administrator: Connection
 let agent: Connection
 
 before(async () => {
-  // One of its own: the statements name databases, and some would harm the whole server if they got through.
   const start = FLAVOUR === 'mysql' ? startMysql : startMariadb
   server = await start({ folder: temporaryFolder() })
-  const { host, port, user, password = '' } = server
-  administrator = await createConnection({ host, port, user, password, flags: ['-IGNORE_SPACE'] })
-  await administrator.query(`create database \`${DATABASE}\` character set utf8mb4`)
-  await administrator.query('create database hr')
-  await administrator.query('create table hr.salaries (id int, amount varchar(20))')
-  await administrator.query(`insert into hr.salaries values (1, '${SECRET_TEXT}')`)
-  await administrator.query(`use \`${DATABASE}\``)
-  const own = FLAVOUR === 'mariadb' ? SCHEMA_MARIADB : []
-  for (const statement of [...SCHEMA, ...own]) await administrator.query(statement)
-  proxy = await startProxy({
-    systems: {
-      [DATABASE]: {
-        protocol: 'mysql',
-        backend: { url: `mysql://${user}@${host}:${port}/${DATABASE}`, password, tls: 'prefer' },
-      },
-    },
-    grants: { agent: { system: DATABASE, allow: ALLOW, metadata: 'introspect' } },
-  })
-  agent = await createConnection({
-    ...proxy.address(DATABASE),
-    user: 'evader',
-    password: await proxy.token('agent', 'evader'),
-    database: DATABASE,
-    ssl: { rejectUnauthorized: false },
-    flags: ['-IGNORE_SPACE'],
-  })
+  stage = await setStage(server)
+  administrator = stage.administrator
+  agent = stage.agent
 })
-after(async () => {
-  agent?.destroy()
-  await proxy?.stop()
-  await administrator.end()
-  await server.stop()
-})
-
-async function ask(client: Connection, statement: string): Promise<Answer> {
-  try {
-    return { errno: 0, message: '', text: JSON.stringify(await client.query(statement)) }
-  } catch (error) {
-    const { errno = -1, message } = error as { errno?: number; message: string }
-    return { errno, message, text: message }
-  }
-}
+after(() => stage?.end())
 
 /** Of everything that no case may change. */
 async function checksum(): Promise<string> {
@@ -99,7 +59,7 @@ for (const { trick, reason, hop, statements } of cases) {
 }
 
 test('each of those attempts is on record as refused, and those that were hops as hops', () => {
-  const records = proxy.records()
+  const records = stage?.proxy.records() ?? []
   const attempts = cases.reduce((count, { statements }) => count + statements.length, 0)
   const refused = records.filter((record) => record.event === 'statement' && record['verdict'] === 'deny')
   assert.ok(refused.length >= attempts, `${refused.length} of ${attempts}`)

@@ -30,6 +30,9 @@ export const CLASSIC =
   CLIENT.PS_MULTI_RESULTS |
   CLIENT.PLUGIN_AUTH
 
+/** Results without EOF packets. */
+export const MODERN = CLASSIC | CLIENT.DEPRECATE_EOF
+
 export type ClientOptions = {
   readonly flags?: number
   readonly user?: string

@@ -3,9 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { ProtocolError } from '../../../protocols/errors.ts'
-import { CLIENT } from '../../../protocols/mysql/capabilities.ts'
 import type { Completion, Denial, ReplyLimits } from '../../../protocols/session.ts'
-import { CLASSIC, type Conversation, openConversation, serverGreeting } from './conversation.ts'
+import { CLASSIC, type Conversation, MODERN, openConversation, serverGreeting } from './conversation.ts'
 import {
   command,
   commandsIn,
@@ -22,8 +21,6 @@ import {
   split,
   uint32,
 } from './packets.ts'
-
-const MODERN = CLASSIC | CLIENT.DEPRECATE_EOF
 
 const NONE: ReplyLimits = { rows: undefined, bytes: undefined }
 

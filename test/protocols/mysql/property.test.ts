@@ -16,6 +16,7 @@ import {
   type Conversation,
   fixedRandom,
   handshakeResponse,
+  MODERN,
   openConversation,
   serverGreeting,
 } from './conversation.ts'
@@ -146,11 +147,7 @@ const anyCommand = fc.oneof(
   ),
 )
 const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 })
-const flags = fc.constantFrom(
-  CLASSIC,
-  CLASSIC | CLIENT.DEPRECATE_EOF,
-  CLASSIC | CLIENT.DEPRECATE_EOF | CLIENT.SESSION_TRACK,
-)
+const flags = fc.constantFrom(CLASSIC, MODERN, MODERN | CLIENT.SESSION_TRACK)
 
 /** Runs it and gives what it threw, which may only be a ProtocolError. */
 function survives(work: () => void): void {

@@ -4,7 +4,7 @@ import { ProtocolError } from '../../../protocols/errors.ts'
 import { CLIENT, MARIADB_CLIENT } from '../../../protocols/mysql/capabilities.ts'
 import { STATEMENT_BYTES_MAX } from '../../../protocols/mysql/client-command.ts'
 import { packet } from '../../../protocols/mysql/frames.ts'
-import { CLASSIC, okReply, openConversation } from './conversation.ts'
+import { CLASSIC, MODERN, okReply, openConversation } from './conversation.ts'
 import { KnownTexts } from './known-texts.ts'
 import {
   command,
@@ -24,7 +24,6 @@ import {
   uint32,
 } from './packets.ts'
 
-const MODERN = CLASSIC | CLIENT.DEPRECATE_EOF
 const TRACKING = MODERN | CLIENT.SESSION_TRACK
 
 /** The client prepares `sql` and the server gives it the number. */

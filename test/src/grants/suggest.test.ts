@@ -3,12 +3,12 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Access, CommandAccess, KeyUse, RelationAccess } from '../../../protocols/access.ts'
 import type { ProtocolName } from '../../../protocols/protocol.ts'
-import { COMMANDS } from '../../../protocols/redis/index.ts'
 import { type Done, grantedBy } from '../../../src/grants/done.ts'
 import { globCovers, matchGlob } from '../../../src/grants/glob.ts'
 import { escapedGlob, writtenPattern } from '../../../src/grants/glob-writing.ts'
 import { compileLines, type Matcher, parseLines } from '../../../src/grants/grant.ts'
 import { suggestGrant } from '../../../src/grants/suggest.ts'
+import { command, read, select } from '../../support/accesses.ts'
 import { allowLine, anyAccess, NAMINGS } from '../../support/grants.ts'
 
 const PROTOCOLS = ['postgres', 'mysql', 'redis'] as const
@@ -147,33 +147,6 @@ for (const protocol of PROTOCOLS) {
     })
   }
 }
-
-const select = (
-  columns: readonly string[] | undefined,
-  name = 'orders',
-  schema = 'public',
-): RelationAccess => ({
-  kind: 'relation',
-  action: 'select',
-  schema,
-  name,
-  columns,
-})
-const command = (
-  name: string,
-  keys: readonly KeyUse[],
-  more: Partial<CommandAccess> = {},
-): CommandAccess => ({
-  kind: 'command',
-  command: name,
-  subcommand: undefined,
-  categories: COMMANDS.get(name)?.grantCategories ?? new Set(),
-  keys,
-  channels: [],
-  allKeys: false,
-  ...more,
-})
-const read = (key: string): KeyUse => ({ key, read: true, write: false })
 
 test('privileges are written as a DBA would: by object, names quoted where they must be, the same needs in one line', () => {
   const { allow } = suggest(

@@ -1,36 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Access, CommandAccess, KeyUse, RelationAccess } from '../../../protocols/access.ts'
+import type { Access } from '../../../protocols/access.ts'
 import type { ProtocolName } from '../../../protocols/protocol.ts'
-import { COMMANDS } from '../../../protocols/redis/index.ts'
 import { compileLines, parseLines } from '../../../src/grants/grant.ts'
 import { type UnusedRights, unusedRights } from '../../../src/grants/unused.ts'
+import { command, read, select, write } from '../../support/accesses.ts'
 import { allowLine, anyAccess, NAMINGS } from '../../support/grants.ts'
-
-const select = (columns: readonly string[] | undefined, name = 'orders'): RelationAccess => ({
-  kind: 'relation',
-  action: 'select',
-  schema: 'public',
-  name,
-  columns,
-})
-const command = (
-  name: string,
-  keys: readonly KeyUse[],
-  more: Partial<CommandAccess> = {},
-): CommandAccess => ({
-  kind: 'command',
-  command: name,
-  subcommand: undefined,
-  categories: COMMANDS.get(name)?.grantCategories ?? new Set(),
-  keys,
-  channels: [],
-  allKeys: false,
-  ...more,
-})
-const read = (key: string): KeyUse => ({ key, read: true, write: false })
-const write = (key: string): KeyUse => ({ key, read: false, write: true })
 
 const of = (
   allow: readonly string[],
