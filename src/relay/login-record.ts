@@ -62,10 +62,12 @@ export class LoginRecord {
     this.#system.shared.audit.appendEvent('cancel', this.#context(undefined), { outcome })
   }
 
-  #context(token: RunToken | undefined): AuditContext {
+  #context(token: RunToken | undefined): AuditContext & { readonly root_run: string | undefined } {
     return {
       ...this.#system.auditContext,
       run: token?.run,
+      // So that what a narrowed token tried is found with the run that its issuer named.
+      root_run: token?.ancestors[0]?.run,
       agent: token?.agent,
       grant: token === undefined || typeof token.grant !== 'string' ? undefined : token.grant,
       jti: token?.jti,
