@@ -267,7 +267,7 @@ export class Gateway {
     const { audit, runs, now } = this.#shared
     const reasons: string[] = []
     if (this.#draining) reasons.push('the proxy is stopping')
-    if (!audit.isWritable(now())) reasons.push('the audit log cannot be written')
+    if (!audit.isWritable(now())) reasons.push(`the audit log cannot be written: ${faultWords(audit.fault)}`)
     if (!runs.state.saved && !runs.state.save()) reasons.push('the state file cannot be written')
     for (const { config, backend } of this.#systems.all()) {
       if (backend !== undefined && !backend.reachable)
@@ -275,6 +275,12 @@ export class Gateway {
     }
     return { ready: reasons.length === 0, reasons }
   }
+}
+
+/** What `/readyz` says of the audit log's fault: more than a code where it is none of the system's. */
+function faultWords(fault: string | undefined): string {
+  if (fault === 'slow') return 'a write took more than a second'
+  return fault === 'taken' ? 'another process has taken its file: restart' : (fault ?? 'error')
 }
 
 /** The new configuration is good, and yet not for a proxy that runs. */
