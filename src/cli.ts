@@ -13,7 +13,8 @@ import type { UnusedOptions } from './commands/grant/unused.ts'
 import type { IssueOptions } from './commands/issue.ts'
 import type { NarrowOptions } from './commands/narrow.ts'
 import type { ReleaseOptions, RevokeOptions } from './commands/revoke.ts'
-import type { RunsOptions, ShowOptions } from './commands/runs.ts'
+import type { RunsOptions } from './commands/runs/list.ts'
+import type { ShowOptions } from './commands/runs/show.ts'
 import { ConfigError } from './config/config.ts'
 import { KeyError } from './grants/keys.ts'
 import { version } from './version.ts'
@@ -183,7 +184,7 @@ function controlCommands(root: Command): void {
     .option('--live', 'only those with an open session')
     .option('--json', 'print JSON')
     .action(async (options: RunsOptions) => {
-      const { runs: listRuns } = await import('./commands/runs.ts')
+      const { listRuns } = await import('./commands/runs/list.ts')
       await listRuns(options)
     })
   configured(
@@ -193,10 +194,11 @@ function controlCommands(root: Command): void {
   )
     .argument('<run>', 'the run')
     .option('--last <number>', 'how much of the end to show', '500')
+    .option('--no-narrowed', 'without the runs that were narrowed from it')
     .option('--json', 'print the records, a line each')
     // An option that `runs` has, too, is the parent's wherever it stands.
     .action(async (run: string, _options: unknown, sub: Command) => {
-      const { showRun } = await import('./commands/runs.ts')
+      const { showRun } = await import('./commands/runs/show.ts')
       await showRun(run, sub.optsWithGlobals<ShowOptions>())
     })
 

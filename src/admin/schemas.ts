@@ -73,6 +73,7 @@ const runSummary = z
     sessions_open: z.int(),
     sessions: z.int(),
     statements_allowed: z.int(),
+    statements_would_deny: z.int().openapi({ description: 'relayed, because the grant only observes' }),
     statements_denied: z.int(),
     hops: z.int(),
     logins_refused: z.int(),

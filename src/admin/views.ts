@@ -18,6 +18,7 @@ export function shownRun(entry: RunEntry, state: RunState): RunSummary {
     sessions_open: entry.open,
     sessions: entry.sessions,
     statements_allowed: entry.allowed,
+    statements_would_deny: entry.wouldDeny,
     statements_denied: entry.denied,
     hops: entry.hops,
     logins_refused: entry.refused,

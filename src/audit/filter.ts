@@ -7,6 +7,8 @@ import type { AuditRecord } from './record.ts'
 /** All that is given must hold; nothing given: every record. */
 export type RecordFilter = {
   readonly run?: string | undefined
+  /** Runs whose id begins so. */
+  readonly runPrefix?: string | undefined
   readonly agent?: string | undefined
   readonly system?: string | undefined
   readonly session?: string | undefined
@@ -43,10 +45,11 @@ export class Matching {
     this.#filter = filter
     this.#since = filter.sinceMs === undefined ? undefined : timeOf(filter.sinceMs)
     this.#until = filter.untilMs === undefined ? undefined : timeOf(filter.untilMs)
-    const { table, run, session, kind, reason, agent, event, verdict, system } = filter
+    const { table, runPrefix, run, session, kind, reason, agent, event, verdict, system } = filter
     const members = { run, session, kind, reason, agent, event, verdict, system }
     this.#needles = [
       ...(table === undefined ? [] : [escaped(JSON.stringify(table).slice(1, -1))]),
+      ...(runPrefix === undefined ? [] : [`"run":${escaped(JSON.stringify(runPrefix)).slice(0, -1)}`]),
       ...Object.entries(members).flatMap(([name, value]) =>
         value === undefined ? [] : [`"${name}":${escaped(JSON.stringify(value))}`],
       ),
@@ -87,7 +90,8 @@ export class Matching {
     }
     if (this.#since !== undefined && record.time < this.#since) return false
     if (this.#until !== undefined && record.time >= this.#until) return false
-    const { table } = this.#filter
+    const { table, runPrefix } = this.#filter
+    if (runPrefix !== undefined && record.run?.startsWith(runPrefix) !== true) return false
     return table === undefined || touches(record, table)
   }
 }

@@ -1,6 +1,6 @@
 /** What an operator sees of what the agents did: metrics, audit log, the timeline of a run, the alerts that fire. */
 import { readFileSync } from 'node:fs'
-import { showRun } from '../commands/runs.ts'
+import { showRun } from '../commands/runs/show.ts'
 import type { Outcome } from './agents.ts'
 import { shippedAlert, sumOfIncreases } from './alerts.ts'
 import type { Sample } from './exposition.ts'

@@ -316,7 +316,8 @@ export class Relay implements LiveSession, Waiter {
     if (denial === undefined || verdict.allowed || word === 'would_deny') {
       this.#running.left(statement.id, performance.now())
       if (statement.analysis.action === 'ddl') this.#changing.add(statement.id)
-      this.entry.allowed += 1
+      if (word === 'would_deny') this.entry.wouldDeny += 1
+      else this.entry.allowed += 1
       this.#session.relay()
       return
     }

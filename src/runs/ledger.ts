@@ -24,6 +24,8 @@ export class RunEntry {
   lastSeenMs: number
   /** Statements. */
   allowed = 0
+  /** Relayed although no allow line covers them, because the grant only observes. */
+  wouldDeny = 0
   denied = 0
   hops = 0
   /** Logins that were refused. */

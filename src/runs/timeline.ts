@@ -1,9 +1,11 @@
 /** What a run did, from the audit log: one line for each thing, over all systems and protocols, in order. */
 import type { AuditRecord } from '../audit/record.ts'
+import { printable } from './printable.ts'
 
 /** A statement with what came of it, or any other event. */
 export type Moment = {
   readonly time: string
+  readonly run: string
   readonly system: string
   /** In capitals what an investigator looks for: DENY, HOP, QUARANTINE. */
   readonly what: string
@@ -49,9 +51,10 @@ export class Timeline {
     const last = this.#moments.slice(-this.#max)
     this.forgotten += this.#moments.length - last.length
     return last.map(({ record, result }) => ({
-      time: record.time,
-      system: record.system ?? (typeof record['target'] === 'string' ? '-' : ''),
-      ...printable(said(record, result)),
+      time: printable(record.time),
+      run: printable(record.run ?? ''),
+      system: printable(record.system ?? (typeof record['target'] === 'string' ? '-' : '')),
+      ...onOneLine(said(record, result)),
     }))
   }
 }
@@ -101,8 +104,8 @@ function statementSaid(record: AuditRecord, result: AuditRecord | undefined): Pi
 }
 
 /** A record may hold what a terminal would obey, from a statement or from a token. */
-function printable({ what, text }: Pick<Moment, 'what' | 'text'>): Pick<Moment, 'what' | 'text'> {
-  return { what, text: text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?') }
+function onOneLine({ what, text }: Pick<Moment, 'what' | 'text'>): Pick<Moment, 'what' | 'text'> {
+  return { what: printable(what), text: printable(text) }
 }
 
 function oneLine(value: unknown): string {

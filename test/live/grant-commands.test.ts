@@ -1,5 +1,7 @@
 /** `grant suggest` and `grant unused` over the log of real work by ordinary drivers, and the suggested grant put to use. */
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { before, test } from 'node:test'
 import { type Ran, runCli } from '../support/cli.ts'
 import type { TestProxy } from '../support/proxy.ts'
@@ -91,6 +93,27 @@ const run = (...args: string[]): Promise<Ran> => runCli(args, { cwd: proxy.folde
 
 type Suggested = { readonly system: string; readonly allow: readonly string[]; readonly metadata: string }
 
+test('what a grant only observed is listed as neither allowed nor denied', async () => {
+  const { port } = proxy.admin
+  const client = join(proxy.folder, 'client.yaml')
+  const token = `${'$'}{file:./keys/admin.token}`
+  writeFileSync(client, `admin: { listen: "0.0.0.0:${port}", token: "${token}" }`)
+  const { code, out, err } = await run('runs', '--config', client, '--json')
+  assert.equal(code, 0, err)
+  const [entry] = (JSON.parse(out) as { runs: Record<string, unknown>[] }).runs
+  const { statements_allowed, statements_would_deny, statements_denied } = entry ?? {}
+  assert.deepEqual([statements_would_deny, statements_denied], [2, 0])
+  const [headings, row, ...rest] = (await run('runs', '--config', client)).out.trimEnd().split('\n')
+  assert.deepEqual(rest, [])
+  const columns = (headings ?? '').split(/ {2,}/)
+  const cells = (row ?? '').split(/ {2,}/)
+  assert.deepEqual(
+    ['RUN', 'ALLOWED', 'WOULD-DENY', 'DENIED'].map((heading) => cells[columns.indexOf(heading)]),
+    ['r-1', String(statements_allowed), '2', '0'],
+  )
+  assert.match((await run('runs', 'show', 'r-1')).out, /\nr-1 {2}3 {9}\d+ +2 {11}0 {7}0\n$/)
+})
+
 test('the grants suggested for a run let it do all that it did again, and nothing else', async () => {
   const { code, out, err } = await run('grant', 'suggest', '--run', 'r-1', '--json')
   assert.equal(code, 0, err)
@@ -146,7 +169,7 @@ test('rights that no run has used are told line by line', async () => {
 
 test('a run that nobody knows, and a question without a subject, are said in a line', async () => {
   const unknown = await run('grant', 'suggest', '--run', 'r-99')
-  assert.equal(unknown.code, 2)
+  assert.equal(unknown.code, 1)
   assert.match(unknown.err, /no statement is on record of run `r-99`/)
   assert.match((await run('grant', 'suggest')).err, /say whose work: --run, --grant or --since/)
   assert.match((await run('grant', 'unused', '--grant', 'nope')).err, /there is no grant `nope`/)

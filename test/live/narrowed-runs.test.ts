@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import type { Redis } from 'ioredis'
 import { decodeJwt } from 'jose'
 import { addNarrowing } from '../../src/grants/narrowing.ts'
+import { runCli } from '../support/cli.ts'
 import { redisClient } from '../support/drivers.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { ownRedisServer } from '../support/servers.ts'
@@ -126,6 +127,40 @@ test('a hop of the last of a chain quarantines all of it, and the ledger has one
   assert.deepEqual([...(entry['narrowed'] as string[])].sort(), ['r-hop.a', 'r-hop.a.b'])
   assert.equal(entry['sessions'], 3)
   assert.equal((entry['refused'] as Record<string, unknown>)['cause'], 'quarantined')
+})
+
+test('a run is shown with what was narrowed from it, each by its name, or without', async () => {
+  const { held, sessions } = await family('r-shown')
+  await assert.rejects((sessions[2] as Redis).get('cart:2'))
+  // A revocation is recorded under the name that was revoked, a refused login under that of the token.
+  const ended = once(sessions[2] as Redis, 'end')
+  await proxy.api('/v1/revoke', { run: 'r-shown.a.b', why: 'a test' })
+  await ended
+  await assert.rejects(connect(held[2] as Held))
+  const shown = async (...more: string[]): Promise<string> => {
+    const { code, out, err } = await runCli(['runs', 'show', 'r-shown', ...more], { cwd: proxy.folder })
+    assert.equal(code, 0, err)
+    return out
+  }
+  const all = await shown()
+  assert.match(all, / {2}r-shown {6}carts {2}session {5}starts under carts/)
+  assert.match(all, / {2}r-shown\.a\.b {2}carts {2}DENY {8}get cart:2 /)
+  assert.match(all, / {2}r-shown\.a\.b {2}- {6}REVOKED {5}by admin: a test\n/)
+  assert.match(all, / {2}r-shown\.a\.b {2}carts {2}REFUSED {5}login: revoked\n/)
+  assert.match(all, /\n\nRUN {10}SESSIONS {2}ALLOWED {2}WOULD-DENY {2}DENIED {2}HOPS\nr-shown {6}1 /)
+  assert.match(all, /\nr-shown\.a {4}1 .*\nr-shown\.a\.b {2}1 {9}\d+ +0 {11}1 {7}1\n$/)
+  const own = await shown('--no-narrowed')
+  assert.doesNotMatch(own, /r-shown\.a|cart:2/)
+  const runsOf = (text: string): string[] => [
+    ...new Set(
+      text
+        .trimEnd()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { run: string }).run),
+    ),
+  ]
+  assert.deepEqual(runsOf(await shown('--json')).sort(), ['r-shown', 'r-shown.a', 'r-shown.a.b'])
+  assert.deepEqual(runsOf(await shown('--json', '--no-narrowed')), ['r-shown'])
 })
 
 test('the connections of a chain are counted together', async () => {

@@ -2,7 +2,7 @@ import { stringify } from 'yaml'
 import { compileLines, parseLines } from '../../grants/grant.ts'
 import { type SuggestedGrant, suggestGrant } from '../../grants/suggest.ts'
 import { configOf, type LogOptions } from '../audit/log-files.ts'
-import { CommandError } from '../exit.ts'
+import { CommandError, EXIT } from '../exit.ts'
 import { type History, type HistoryFilter, readHistory } from './history.ts'
 
 export type SuggestOptions = LogOptions &
@@ -24,6 +24,7 @@ export async function suggest(options: SuggestOptions): Promise<void> {
   if (histories.size === 0) {
     throw new CommandError(
       `no statement is on record${[of('run', run), of('grant', grant)].join('')}${when(since, until)}`,
+      EXIT.notFound,
     )
   }
   const suggested = [...histories.values()].map((history) => ({

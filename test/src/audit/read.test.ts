@@ -72,6 +72,7 @@ test('a filter holds for the fields of a record, not for what a statement quotes
   )
   assert.deepEqual(await seqs(file, { run: 'r-1' }), [1, 4])
   assert.deepEqual(await seqs(file, { run: 'r-3' }), [])
+  assert.deepEqual(await seqs(file, { runPrefix: 'r-1' }), [1, 3, 4])
   assert.deepEqual(await seqs(file, { run: 'r-1', verdict: 'allow' }), [4])
   assert.deepEqual(await seqs(file, { event: 'hop' }), [])
   const at = (second: number): number => Date.UTC(2026, 10, 23, 12, 0, second)
