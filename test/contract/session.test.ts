@@ -6,37 +6,24 @@ import { connect as connectTcp } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { generateKeyPair, SignJWT } from 'jose'
+import { freePort } from '../../src/demo/servers/process.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
-import { type Agent, type ContractSystem, mysqlSystem, postgresSystem, redisSystem } from './systems.ts'
+import { Agents } from './agents.ts'
+import { type Agent, type ContractSystem, SYSTEMS } from './systems.ts'
 
 const RUN = 'r-42'
 
-/** A port where nobody listens: taken once and given back. */
-async function deadPort(): Promise<number> {
-  const { createServer } = await import('node:net')
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  assert.ok(address !== null && typeof address === 'object')
-  return address.port
-}
-
-for (const [name, start] of Object.entries({
-  postgres: postgresSystem,
-  mysql: mysqlSystem,
-  redis: redisSystem,
-})) {
+for (const [name, start] of Object.entries(SYSTEMS)) {
   describe(`a ${name} session`, () => {
     let system: ContractSystem
     let proxy: TestProxy
-    const agents: Agent[] = []
+    const agents = new Agents()
 
     before(async () => {
       system = await start()
       const { protocol, backendUrl, allow } = system
       const dead = new URL(backendUrl)
-      dead.port = String(await deadPort())
+      dead.port = String(await freePort())
       const locked = new URL(backendUrl)
       locked.password = 'not-the-password'
       proxy = await startProxy({
@@ -57,16 +44,13 @@ for (const [name, start] of Object.entries({
       })
     })
     after(async () => {
-      await Promise.all(agents.map((agent) => agent.close()))
+      await agents.close()
       await proxy.stop()
       await system.stop()
     })
 
-    async function connect(token?: string, where = 'here', run = RUN): Promise<Agent> {
-      const agent = await system.connect(proxy.address(where), run, token ?? (await proxy.token('read', run)))
-      agents.push(agent)
-      return agent
-    }
+    const connect = async (token?: string, where = 'here', run = RUN): Promise<Agent> =>
+      agents.connect(system, proxy.address(where), run, token ?? (await proxy.token('read', run)))
 
     /** The error code that a login is refused with. */
     async function refusal(token: string, where = 'here', run = RUN): Promise<string> {

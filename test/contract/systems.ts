@@ -81,7 +81,7 @@ const outcomeOf = async (work: () => Promise<unknown>): Promise<Outcome> => {
   }
 }
 
-export async function postgresSystem(): Promise<ContractSystem> {
+async function postgresSystem(): Promise<ContractSystem> {
   const server = await freshPostgresDatabase(await postgresServer())
   const direct = new pg.Client(connection(server))
   await direct.connect()
@@ -150,7 +150,7 @@ export async function postgresSystem(): Promise<ContractSystem> {
   }
 }
 
-export async function mysqlSystem(): Promise<ContractSystem> {
+async function mysqlSystem(): Promise<ContractSystem> {
   const server = await freshMysqlDatabase(await mariadbServer())
   const direct = await createConnection(connection(server))
   await direct.query('create table open (id int)')
@@ -227,7 +227,7 @@ export async function mysqlSystem(): Promise<ContractSystem> {
   }
 }
 
-export async function redisSystem(): Promise<ContractSystem> {
+async function redisSystem(): Promise<ContractSystem> {
   const server = await ownRedisServer()
   const direct = new Redis({ host: server.host, port: server.port, password: server.password ?? '' })
   await direct.set('open:1', 'one')
@@ -293,3 +293,6 @@ export async function redisSystem(): Promise<ContractSystem> {
     },
   }
 }
+
+/** How each of the three starts. */
+export const SYSTEMS = { postgres: postgresSystem, mysql: mysqlSystem, redis: redisSystem } as const

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
-import { type ContractSystem, postgresSystem } from '../contract/systems.ts'
+import { type ContractSystem, SYSTEMS } from '../contract/systems.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { postgresPrograms } from './postgres/programs.ts'
 
@@ -11,7 +11,7 @@ let system: ContractSystem
 let proxy: TestProxy
 
 before(async () => {
-  system = await postgresSystem()
+  system = await SYSTEMS.postgres()
   proxy = await startProxy({
     systems: { here: { protocol: 'postgres', backend: { url: system.backendUrl } } },
     grants: { read: { system: 'here', allow: system.allow } },

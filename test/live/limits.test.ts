@@ -1,25 +1,15 @@
 /** What bounds a run beside its allow lines: limits, decoys on a real system; and a grant that only observes. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import {
-  type Agent,
-  type ContractSystem,
-  mysqlSystem,
-  type Outcome,
-  postgresSystem,
-  redisSystem,
-} from '../contract/systems.ts'
+import { Agents } from '../contract/agents.ts'
+import { type Agent, type ContractSystem, type Outcome, SYSTEMS } from '../contract/systems.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 
-for (const [name, start] of Object.entries({
-  postgres: postgresSystem,
-  mysql: mysqlSystem,
-  redis: redisSystem,
-})) {
+for (const [name, start] of Object.entries(SYSTEMS)) {
   describe(`a ${name} session under limits`, () => {
     let system: ContractSystem
     let proxy: TestProxy
-    const agents: Agent[] = []
+    const agents = new Agents()
 
     before(async () => {
       system = await start()
@@ -51,17 +41,13 @@ for (const [name, start] of Object.entries({
       })
     })
     after(async () => {
-      await Promise.all(agents.map((agent) => agent.close()))
+      await agents.close()
       await proxy.stop()
       await system.stop()
     })
 
-    async function connect(grant: string, where = 'here'): Promise<Agent> {
-      const run = `r-${grant}`
-      const agent = await system.connect(proxy.address(where), run, await proxy.token(grant, run))
-      agents.push(agent)
-      return agent
-    }
+    const connect = (grant: string, where = 'here'): Promise<Agent> =>
+      agents.under(system, proxy, grant, where)
 
     const works = async (agent: Agent): Promise<void> =>
       assert.deepEqual(await agent.run(system.allowed), { value: system.allowedValue })

@@ -1,13 +1,8 @@
 /** The configuration read anew under live sessions, and the drain at the end, with real drivers. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import {
-  type Agent,
-  type ContractSystem,
-  mysqlSystem,
-  postgresSystem,
-  redisSystem,
-} from '../contract/systems.ts'
+import { Agents } from '../contract/agents.ts'
+import { type Agent, type ContractSystem, SYSTEMS } from '../contract/systems.ts'
 import { startProxy, type TestConfiguration, type TestProxy } from '../support/proxy.ts'
 
 /** What begins and ends a transaction. */
@@ -17,16 +12,12 @@ const TRANSACTION = {
   redis: ['multi', 'exec'],
 } as const
 
-for (const [name, start] of Object.entries({
-  postgres: postgresSystem,
-  mysql: mysqlSystem,
-  redis: redisSystem,
-})) {
+for (const [name, start] of Object.entries(SYSTEMS)) {
   describe(`a ${name} session when the configuration is read anew`, () => {
     let system: ContractSystem
     let proxy: TestProxy
     let base: TestConfiguration
-    const agents: Agent[] = []
+    const agents = new Agents()
 
     before(async () => {
       system = await start()
@@ -43,17 +34,13 @@ for (const [name, start] of Object.entries({
       proxy = await startProxy(base)
     })
     after(async () => {
-      await Promise.all(agents.map((agent) => agent.close()))
+      await agents.close()
       await proxy.stop()
       await system.stop()
     })
 
-    async function connect(grant: string, where = 'here'): Promise<Agent> {
-      const run = `r-${grant}`
-      const agent = await system.connect(proxy.address(where), run, await proxy.token(grant, run))
-      agents.push(agent)
-      return agent
-    }
+    const connect = (grant: string, where = 'here'): Promise<Agent> =>
+      agents.under(system, proxy, grant, where)
 
     const good = (): { value: unknown } => ({ value: system.allowedValue })
     const withGrants = (grants: TestConfiguration['grants']): TestConfiguration => ({ ...base, grants })

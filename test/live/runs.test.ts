@@ -1,15 +1,11 @@
 /** Runs under control, with real drivers on three real servers behind one proxy: revoke, release, quarantine, restart. */
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
-import {
-  type Agent,
-  type ContractSystem,
-  mysqlSystem,
-  postgresSystem,
-  redisSystem,
-} from '../contract/systems.ts'
+import { Agents } from '../contract/agents.ts'
+import { type Agent, type ContractSystem, SYSTEMS } from '../contract/systems.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 
 const NAMES = ['postgres', 'mysql', 'redis'] as const
@@ -24,10 +20,10 @@ const WORDS: Readonly<Record<Name, RegExp>> = {
 
 let systems: Record<Name, ContractSystem>
 let proxy: TestProxy
-const agents: Agent[] = []
+const agents = new Agents()
 
 before(async () => {
-  const [postgres, mysql, redis] = await Promise.all([postgresSystem(), mysqlSystem(), redisSystem()])
+  const [postgres, mysql, redis] = await Promise.all([SYSTEMS.postgres(), SYSTEMS.mysql(), SYSTEMS.redis()])
   systems = { postgres, mysql, redis }
   proxy = await startProxy({
     systems: Object.fromEntries(
@@ -42,20 +38,13 @@ before(async () => {
   })
 })
 after(async () => {
-  await Promise.all(agents.map((agent) => agent.close()))
+  await agents.close()
   await proxy.stop()
   await Promise.all(NAMES.map((name) => systems[name].stop()))
 })
 
-async function connect(name: Name, run: string, token?: string): Promise<Agent> {
-  const agent = await systems[name].connect(
-    proxy.address(name),
-    run,
-    token ?? (await proxy.token(`read-${name}`, run)),
-  )
-  agents.push(agent)
-  return agent
-}
+const connect = async (name: Name, run: string, token?: string): Promise<Agent> =>
+  agents.connect(systems[name], proxy.address(name), run, token ?? (await proxy.token(`read-${name}`, run)))
 
 const refusal = (name: Name, run: string, token: string): Promise<string> =>
   connect(name, run, token).then(
@@ -206,7 +195,6 @@ for (const name of NAMES) {
 }
 
 test('a state file that is broken stops the start and names itself', async () => {
-  const { writeFileSync, readFileSync } = await import('node:fs')
   const file = proxy.auditFile.replace(/\.jsonl$/, '.state.json')
   const good = readFileSync(file)
   writeFileSync(file, good.subarray(0, good.length - 20))

@@ -2,27 +2,18 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import {
-  type Agent,
-  type ContractSystem,
-  mysqlSystem,
-  postgresSystem,
-  redisSystem,
-} from '../contract/systems.ts'
+import { Agents } from '../contract/agents.ts'
+import { type Agent, type ContractSystem, SYSTEMS } from '../contract/systems.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 
 /** How long the secrets are good. */
 const TTL_MS = 600_000
 
-for (const [name, start] of Object.entries({
-  postgres: postgresSystem,
-  mysql: mysqlSystem,
-  redis: redisSystem,
-})) {
+for (const [name, start] of Object.entries(SYSTEMS)) {
   describe(`a ${name} run with a secret`, () => {
     let system: ContractSystem
     let proxy: TestProxy
-    const agents: Agent[] = []
+    const agents = new Agents()
     /** How far the proxy's clock is ahead. */
     let aheadMs = 0
 
@@ -37,7 +28,7 @@ for (const [name, start] of Object.entries({
       })
     })
     after(async () => {
-      await Promise.all(agents.map((agent) => agent.close()))
+      await agents.close()
       await proxy.stop()
       await system.stop()
     })
@@ -48,11 +39,8 @@ for (const [name, start] of Object.entries({
       return String(body['secret'])
     }
 
-    async function connect(run: string, password: string, where = 'here'): Promise<Agent> {
-      const agent = await system.connect(proxy.address(where), run, password)
-      agents.push(agent)
-      return agent
-    }
+    const connect = (run: string, password: string, where = 'here'): Promise<Agent> =>
+      agents.connect(system, proxy.address(where), run, password)
 
     const refusal = (run: string, password: string, where = 'here'): Promise<string> =>
       connect(run, password, where).then(
