@@ -3,12 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { Client } from 'pg'
-import { startPostgres } from '../../../src/demo/servers/postgres.ts'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { temporaryFolder } from '../../support/folders.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { connection } from '../../support/servers.ts'
+import { type PrivateShop, startPrivateShop } from './private-shop.ts'
 import { fetchNewestPrograms, type Program, postgresPrograms } from './programs.ts'
 
 const SCHEMA = `
@@ -27,43 +22,24 @@ if (process.env['BULKHEAD_LONG'] !== undefined) await fetchNewestPrograms()
 
 for (const major of [15, 18]) {
   describe(`pg_dump, PostgreSQL ${major}`, () => {
-    let server: DatabaseServer
-    let proxy: TestProxy
-    let administrator: Client
+    let shop: PrivateShop
     const programs = postgresPrograms('pg_dump').filter(({ version }) => version >= major)
 
     before(async () => {
-      server = await startPostgres({ folder: temporaryFolder(), major })
-      administrator = new Client(connection(server))
-      await administrator.connect()
-      await administrator.query(SCHEMA)
-      const { host, port, user, password = '', database } = server
       const allow = ['select on orders', 'select on sequence orders_id_seq', 'usage on type mood']
-      proxy = await startProxy({
-        systems: {
-          shop: {
-            protocol: 'postgres',
-            tls: undefined,
-            backend: { url: `postgres://${user}@${host}:${port}/${database}`, password, tls: 'prefer' },
-          },
+      shop = await startPrivateShop(major, SCHEMA, {
+        dump: {
+          system: 'shop',
+          allow: [...allow, 'select on sequence customers_id_seq'],
+          metadata: 'introspect',
         },
-        grants: {
-          dump: {
-            system: 'shop',
-            allow: [...allow, 'select on sequence customers_id_seq'],
-            metadata: 'introspect',
-          },
-          blind: { system: 'shop', allow },
-        },
+        blind: { system: 'shop', allow },
       })
     })
-    after(async () => {
-      await proxy?.stop()
-      await administrator?.end()
-      await server?.stop()
-    })
+    after(() => shop?.stop())
 
     async function dump(program: Program, grant: string, ...words: string[]): Promise<string> {
+      const { proxy, server } = shop
       const { host, port } = proxy.address('shop')
       const target = ['-h', host, '-p', String(port), '-U', grant, '-w', ...words, server.database]
       const { stdout } = await promisify(execFile)(program.file, [...program.before, ...target], {
@@ -84,13 +60,13 @@ for (const major of [15, 18]) {
           '',
         )
         const rows = async (): Promise<unknown> =>
-          (await administrator.query('select * from public.orders order by id')).rows
+          (await shop.administrator.query('select * from public.orders order by id')).rows
         const beforehand = await rows()
-        await administrator.query('drop table orders')
-        await administrator.query(statements)
-        await administrator.query('reset all')
+        await shop.administrator.query('drop table orders')
+        await shop.administrator.query(statements)
+        await shop.administrator.query('reset all')
         assert.deepEqual(await rows(), beforehand)
-        const { rows: keys } = await administrator.query(
+        const { rows: keys } = await shop.administrator.query(
           "select conname from pg_constraint where conrelid = 'orders'::regclass and contype in ('c', 'f', 'p')",
         )
         assert.equal(keys.length, 3)

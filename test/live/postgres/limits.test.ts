@@ -1,71 +1,49 @@
 /** The limits of a grant against a real server, through a whole proxy: what the client and the record are told. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { Client, type QueryConfig } from 'pg'
-import { startPostgres } from '../../../src/demo/servers/postgres.ts'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import type { Client, QueryConfig } from 'pg'
 import { extended, query, sync } from '../../protocols/postgres/messages.ts'
-import { temporaryFolder } from '../../support/folders.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { connection } from '../../support/servers.ts'
+import { connectPg } from '../../support/drivers.ts'
+import { type PrivateShop, startPrivateShop } from './private-shop.ts'
 import { RawClient } from './raw-client.ts'
 
 type ServerError = { readonly code?: string; readonly message: string; readonly detail?: string }
 
+const SCHEMA = `
+  create table numbers as select n, repeat('x', 100) as pad from generate_series(1, 20000) n;
+  create table log (id serial primary key, what text);
+  create function slow(seconds float8) returns int language plpgsql as
+    $$ begin perform pg_sleep(seconds); return 1; end $$`
+
 for (const major of [15, 18]) {
   describe(`limits, PostgreSQL ${major}`, () => {
-    let server: DatabaseServer
-    let proxy: TestProxy
-    let administrator: Client
+    let shop: PrivateShop
 
     before(async () => {
-      server = await startPostgres({ folder: temporaryFolder(), major })
-      administrator = new Client(connection(server))
-      await administrator.connect()
-      await administrator.query(`
-        create table numbers as select n, repeat('x', 100) as pad from generate_series(1, 20000) n;
-        create table log (id serial primary key, what text);
-        create function slow(seconds float8) returns int language plpgsql as
-          $$ begin perform pg_sleep(seconds); return 1; end $$`)
-      const { host, port, user, password = '', database } = server
       const allow = [
         'select on numbers',
         'select, insert on log',
         'usage on sequence log_id_seq',
         'execute on function slow',
       ]
-      proxy = await startProxy({
-        systems: {
-          shop: {
-            protocol: 'postgres',
-            tls: undefined,
-            backend: { url: `postgres://${user}@${host}:${port}/${database}`, password, tls: 'prefer' },
-          },
-        },
-        grants: {
-          rows: { system: 'shop', allow, limits: { rows: 100 } },
-          bytes: { system: 'shop', allow, limits: { bytes: '64KiB' } },
-          time: { system: 'shop', allow, limits: { statement_timeout: '1s' } },
-        },
+      shop = await startPrivateShop(major, SCHEMA, {
+        rows: { system: 'shop', allow, limits: { rows: 100 } },
+        bytes: { system: 'shop', allow, limits: { bytes: '64KiB' } },
+        time: { system: 'shop', allow, limits: { statement_timeout: '1s' } },
       })
     })
-    after(async () => {
-      await proxy?.stop()
-      await administrator.end()
-      await server.stop()
-    })
+    after(() => shop?.stop())
 
     async function agent(grant: string): Promise<Client> {
-      const { host, port } = proxy.address('shop')
-      const client = new Client({
-        ...{ host, port, user: grant, database: server.database, password: await proxy.token(grant, grant) },
-      })
+      const { proxy, server } = shop
+      const login = { run: grant, token: await proxy.token(grant, grant), database: server.database }
+      const client = await connectPg(proxy.address('shop'), login)
       client.on('error', () => undefined)
-      await client.connect()
       return client
     }
 
     async function raw(grant: string): Promise<RawClient> {
+      const { proxy, server } = shop
       const { port } = proxy.address('shop')
       const password = await proxy.token(grant, grant)
       return RawClient.login(port, { user: grant, password, database: server.database })
@@ -205,7 +183,7 @@ for (const major of [15, 18]) {
     })
 
     test('the record says which limit ended a statement, and how many rows had left', () => {
-      const results = proxy.records().filter(({ event }) => event === 'result')
+      const results = shop.proxy.records().filter(({ event }) => event === 'result')
       const limits = new Set(results.map((record) => record['limit']))
       assert.deepEqual(limits, new Set([undefined, 'rows', 'bytes', 'time']))
       for (const record of results.filter((result) => result['limit'] === 'rows'))
