@@ -1,6 +1,5 @@
 /** The control connection to one MySQL or MariaDB server, by `mysql2`: what the server is and what its database holds. */
-import { type Connection, type ConnectionOptions, createConnection, type RowDataPacket } from 'mysql2/promise'
-import type { Live } from '../../protocols/login.ts'
+import { type Connection, type ConnectionOptions, createConnection, type RowDataPacket } from 'mysql2'
 import {
   ed25519Password,
   MysqlAnalyser,
@@ -13,178 +12,95 @@ import {
   sequencesOfDefault,
   versionNumberOf,
 } from '../../protocols/mysql/index.ts'
-import type { Backend, BackendNotice, BackendTarget } from './backend.ts'
+import type { BackendTarget, OpenBackend } from './backend.ts'
+import { ControlConnection, type ControlLink, type Learned } from './control-connection.ts'
 
-/** From the first packet to a connection that answers. */
-const CONNECT_MS = 10_000
-/** A catalog read that takes longer has lost its connection. */
-const QUERY_MS = 30_000
-/** Between looks for a changed schema. A new column stays invisible to the analysis for at most this long. */
-const POLL_MS_MIN = 5_000
-/** A large catalog is read less often: reading takes at most this share of the time. */
-const POLL_SHARE = 1 / 20
-/** At most one read a second is begun, however many unknown names agents come up with. */
-const READ_MS_MIN = 1_000
-const RETRY_MS_MIN = 250
-const RETRY_MS_MAX = 10_000
+/** Before a connection on which nothing happens is asked whether the server is still there. */
+const KEEP_ALIVE_MS = 60_000
 
 /** `bulkhead check` without a server: MariaDB's grammar, and every named table is taken to exist. */
 export async function offlineMysqlAnalyser(target: BackendTarget): Promise<MysqlAnalyser> {
   return new MysqlAnalyser(offlineCatalog({ flavour: 'mariadb', database: target.database }))
 }
 
-export function openMysqlBackend(
-  target: BackendTarget,
-  notice: (notice: BackendNotice) => void,
-): Backend<MysqlAnalyser> {
-  return new MysqlBackend(target, notice)
-}
+export const openMysqlBackend: OpenBackend<MysqlAnalyser> = (target, notice) =>
+  new ControlConnection({ open: (lost) => new MysqlLink(target, lost), notice })
 
-class MysqlBackend implements Backend<MysqlAnalyser> {
+class MysqlLink implements ControlLink<MysqlAnalyser> {
   readonly #target: BackendTarget
-  readonly #notice: (notice: BackendNotice) => void
-  readonly knowledge: Live<MysqlAnalyser | undefined> & { current: MysqlAnalyser | undefined } = {
-    current: undefined,
-  }
+  readonly #lost: (why: string) => void
   #connection: Connection | undefined
-  #timer: NodeJS.Timeout | undefined
-  #reading: Promise<void> | undefined
-  #readAtMs = Number.NEGATIVE_INFINITY
-  #retryMs = RETRY_MS_MIN
-  #closed = false
-  /** The catalog that is known, as text, so that an unchanged one keeps its analyser and the analyser's memo. */
-  #fingerprint = ''
+  #destroyed = false
 
-  constructor(target: BackendTarget, notice: (notice: BackendNotice) => void) {
+  constructor(target: BackendTarget, lost: (why: string) => void) {
     this.#target = target
-    this.#notice = notice
+    this.#lost = lost
   }
 
-  get reachable(): boolean {
-    return this.#connection !== undefined
-  }
-
-  async start(): Promise<void> {
-    await this.#connect()
-  }
-
-  refresh(): Promise<void> {
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined
-    })
-    return this.#reading
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true
-    clearTimeout(this.#timer)
-    const connection = this.#connection
-    this.#connection = undefined
-    await connection?.end().catch(() => undefined)
-  }
-
-  async #connect(): Promise<void> {
-    let connection: Connection | undefined
+  /** TLS as the sessions of runs use it, so that both reach the server in the same way. */
+  async connect(): Promise<void> {
+    const { tls, ca } = this.#target
+    if (tls === 'disable') return this.#dial(undefined)
+    const ssl = {
+      rejectUnauthorized: tls === 'verify-ca' || tls === 'verify-full',
+      verifyIdentity: tls === 'verify-full',
+      ...(ca !== undefined && { ca }),
+    }
     try {
-      connection = await this.#open()
-      await this.#learn(connection)
-      if (this.#closed) {
-        connection.destroy()
-        return
-      }
+      return await this.#dial(ssl)
+    } catch (error) {
+      const withoutTls =
+        error instanceof Error && 'code' in error && error.code === 'HANDSHAKE_NO_SSL_SUPPORT'
+      if (tls !== 'prefer' || !withoutTls) throw error
+      return this.#dial(undefined)
+    }
+  }
+
+  #dial(ssl: Exclude<ConnectionOptions['ssl'], string>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#destroyed) throw new Error('closed')
+      this.#connection?.destroy()
+      const connection = createConnection({ ...optionsOf(this.#target), ...(ssl !== undefined && { ssl }) })
       this.#connection = connection
-      this.#retryMs = RETRY_MS_MIN
-      this.#schedule(POLL_MS_MIN, () => this.refresh())
-    } catch (error) {
-      connection?.destroy()
-      this.#notice({ level: 'error', message: `the catalog cannot be read: ${messageOf(error)}` })
-      this.#retry()
-    }
-  }
-
-  async #open(): Promise<Connection> {
-    const connection = await openConnection(this.#target)
-    connection.on('error', (error: Error) => this.#lost(connection, error.message))
-    connection.on('end', () => this.#lost(connection, 'the server closed the connection'))
-    return connection
-  }
-
-  #lost(connection: Connection, why: string): void {
-    if (this.#connection !== connection || this.#closed) return
-    this.#connection = undefined
-    connection.destroy()
-    this.#notice({ level: 'warning', message: `the control connection is lost: ${why}` })
-    this.#retry()
-  }
-
-  /** With a little disorder, so that many proxies do not come back at the same moment. */
-  #retry(): void {
-    if (this.#closed) return
-    const delayMs = this.#retryMs * (0.5 + Math.random() / 2)
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX)
-    this.#schedule(delayMs, () => this.#connect())
-  }
-
-  #schedule(delayMs: number, then: () => Promise<void>): void {
-    clearTimeout(this.#timer)
-    if (this.#closed) return
-    this.#timer = setTimeout(() => {
-      then().catch((error: unknown) => this.#notice({ level: 'error', message: messageOf(error) }))
-    }, delayMs)
-    this.#timer.unref()
-  }
-
-  async #read(): Promise<void> {
-    const waitMs = this.#readAtMs + READ_MS_MIN - performance.now()
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
-    const connection = this.#connection
-    if (connection === undefined) return
-    try {
-      const tookMs = await this.#learn(connection)
-      this.#schedule(Math.max(POLL_MS_MIN, tookMs / POLL_SHARE), () => this.refresh())
-    } catch (error) {
-      this.#lost(connection, messageOf(error))
-    }
-  }
-
-  /** Reads the catalog and makes it known; gives how long that took, in milliseconds. */
-  async #learn(connection: Connection): Promise<number> {
-    const startedAtMs = performance.now()
-    this.#readAtMs = startedAtMs
-    const catalog = await readCatalog(connection)
-    const fingerprint = fingerprintOf(catalog)
-    if (fingerprint !== this.#fingerprint) {
-      const was = this.knowledge.current?.catalog.serverVersion
-      this.#fingerprint = fingerprint
-      this.knowledge.current = new MysqlAnalyser(catalog)
-      if (was !== catalog.serverVersion) {
-        this.#notice({ level: 'info', message: `reached ${catalog.flavour} ${catalog.serverVersion}` })
+      let isConnected = false
+      // Listened to for ever: an error that nobody hears would end the process.
+      const failed = (error: Error): void => {
+        if (isConnected) this.#lost(error.message)
+        else reject(error)
       }
+      connection.on('error', failed)
+      connection.on('end', () => failed(new Error('the server closed the connection')))
+      connection.once('connect', () => {
+        isConnected = true
+        resolve()
+      })
+    })
+  }
+
+  async read(fingerprint: string): Promise<Learned<MysqlAnalyser> | undefined> {
+    const connection = this.#connection
+    if (connection === undefined) throw new Error('read before the connection')
+    const catalog = await readCatalog(connection)
+    const now = fingerprintOf(catalog)
+    if (now === fingerprint) return undefined
+    return {
+      knowledge: new MysqlAnalyser(catalog),
+      fingerprint: now,
+      server: `${catalog.flavour} ${catalog.serverVersion}`,
+      warnings: [],
     }
-    return performance.now() - startedAtMs
   }
-}
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-/** TLS as the sessions of runs use it, so that both reach the server in the same way. */
-async function openConnection(target: BackendTarget): Promise<Connection> {
-  const { tls, ca } = target
-  if (tls === 'disable') return createConnection(optionsOf(target))
-  const verifies = tls === 'verify-ca' || tls === 'verify-full'
-  const ssl = {
-    rejectUnauthorized: verifies,
-    verifyIdentity: tls === 'verify-full',
-    ...(ca !== undefined && { ca }),
+  end(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#connection === undefined) resolve()
+      else this.#connection.end(() => resolve())
+    })
   }
-  try {
-    return await createConnection({ ...optionsOf(target), ssl })
-  } catch (error) {
-    const withoutTls = error instanceof Error && 'code' in error && error.code === 'HANDSHAKE_NO_SSL_SUPPORT'
-    if (tls !== 'prefer' || !withoutTls) throw error
-    return createConnection(optionsOf(target))
+
+  destroy(): void {
+    this.#destroyed = true
+    this.#connection?.destroy()
   }
 }
 
@@ -193,7 +109,7 @@ function optionsOf(target: BackendTarget): ConnectionOptions {
   return {
     ...{ host, port, user, password, database },
     charset: 'utf8mb4_general_ci',
-    connectTimeout: CONNECT_MS,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
     // Nothing that this connection does needs them, and a hostile server could ask for a file.
     flags: ['-LOCAL_FILES', '-MULTI_STATEMENTS'],
     authPlugins: {
@@ -202,9 +118,13 @@ function optionsOf(target: BackendTarget): ConnectionOptions {
   }
 }
 
-async function rowsOf(connection: Connection, sql: string): Promise<readonly (readonly unknown[])[]> {
-  const [rows] = await connection.query<RowDataPacket[][]>({ sql, rowsAsArray: true, timeout: QUERY_MS })
-  return rows
+function rowsOf(connection: Connection, sql: string): Promise<readonly (readonly unknown[])[]> {
+  return new Promise((resolve, reject) => {
+    connection.query<RowDataPacket[][]>({ sql, rowsAsArray: true }, (error, rows) => {
+      if (error) reject(error)
+      else resolve(rows)
+    })
+  })
 }
 
 const KINDS: Readonly<Record<string, MysqlRelation['kind']>> = {

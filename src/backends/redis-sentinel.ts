@@ -1,15 +1,10 @@
 /** Asks sentinels where the master is (https://redis.io/docs/latest/develop/reference/sentinel-clients/). */
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { AbstractConnector, Redis, type RedisOptions } from 'ioredis'
+import { isIP } from 'node:net'
+import { Redis, type RedisOptions } from 'ioredis'
 import type { BackendAddress, BackendTarget, SentinelTarget } from './backend.ts'
 
 /** A sentinel that takes longer to connect or to answer is passed over. */
 const ASK_MS = 2_000
-
-/** How long a connection that we end may take to close. */
-const DISCONNECT_MS = 2_000
 
 /** Longest host name (RFC 1035, section 2.3.4). */
 const HOST_CHARACTERS_MAX = 255
@@ -125,47 +120,6 @@ function sentinelOptions(
     retryStrategy: () => null,
   }
 }
-
-/** How a control connection finds the master each time it connects. */
-export function masterConnector(
-  locator: MasterLocator,
-  tls: ReturnType<typeof tlsOptions> | undefined,
-  retryMs: (times: number) => number,
-): new () => AbstractConnector {
-  return class MasterConnector extends AbstractConnector {
-    constructor() {
-      super(DISCONNECT_MS)
-    }
-
-    /** A server that is not the master any more is left again. */
-    override check(info: { readonly role?: string }): boolean {
-      return info.role === 'master'
-    }
-
-    /** Goes on asking until somebody knows it: the client takes a failure here for its end. */
-    async connect(tell: (type: string, error: Error) => void): Promise<NetStream> {
-      this.connecting = true
-      for (let times = 1; ; times++) {
-        try {
-          const address = await locator.locate()
-          if (!this.connecting) break
-          this.stream = tls === undefined ? connectTcp(address) : connectTls({ ...address, ...tls })
-          this.stream.once('error', (error: Error) => {
-            this.firstError = error
-          })
-          return this.stream
-        } catch (error) {
-          tell('error', error instanceof Error ? error : new Error(String(error)))
-          await sleep(retryMs(times), undefined, { ref: false })
-        }
-        if (!this.connecting) break
-      }
-      throw new Error('the control connection was closed')
-    }
-  }
-}
-
-type NetStream = Socket | TLSSocket
 
 /** @param mode of TLS, which is not `disable` */
 export function tlsOptions(mode: BackendTarget['tls'], ca: string | undefined) {

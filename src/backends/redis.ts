@@ -3,7 +3,6 @@
  * whether it is there. No command of a run ever goes through it.
  */
 import { Redis, type RedisOptions } from 'ioredis'
-import type { Live } from '../../protocols/login.ts'
 import {
   ABSENT,
   compareWithServer,
@@ -13,112 +12,98 @@ import {
   type RedisCatalog,
   type ServerCommand,
 } from '../../protocols/redis/index.ts'
-import type { Backend, BackendAddress, BackendNotice, BackendTarget, OpenBackend } from './backend.ts'
-import { MasterLocator, masterConnector, tlsOptions } from './redis-sentinel.ts'
+import type { BackendAddress, BackendTarget, OpenBackend } from './backend.ts'
+import { ControlConnection, type ControlLink, type Learned, UnusableServer } from './control-connection.ts'
+import { MasterLocator, tlsOptions } from './redis-sentinel.ts'
 
-/** Waiting between two tries to connect: doubles from the first to the second. */
-const RETRY_MS_MIN = 250
-const RETRY_MS_MAX = 15_000
-
-/** A server that does not answer this long is taken for gone. */
-const COMMAND_MS_MAX = 10_000
+/** Before a connection on which nothing happens is asked whether the server is still there. */
+const KEEP_ALIVE_MS = 60_000
 
 /** Every name of the vetted table that may stand first in a command. */
 const ASKED: readonly string[] = [...NAMES.keys()]
-
-/** The catalog is read at most this often. */
-const REFRESH_MS_MIN = 1_000
-
-export const openRedisBackend: OpenBackend<RedisAnalyser> = (target, notice) =>
-  new RedisBackend(target, notice)
 
 /** Reads commands without a server: every vetted command counts as present. */
 export async function offlineRedisAnalyser(target: BackendTarget): Promise<RedisAnalyser> {
   return new RedisAnalyser(offlineCatalog({ database: Number(target.database) }))
 }
 
-class RedisBackend implements Backend<RedisAnalyser> {
+export const openRedisBackend: OpenBackend<RedisAnalyser> = (target, notice) => {
+  const { sentinel } = target
+  if (sentinel === undefined) {
+    const locate = async (): Promise<BackendAddress> => target
+    return new ControlConnection({ open: (lost) => new RedisLink(target, locate, lost), notice })
+  }
+  const locator = new MasterLocator(target, sentinel)
+  const locate = (): Promise<BackendAddress> => locator.locate()
+  const open = (lost: (why: string) => void): RedisLink => new RedisLink(target, locate, lost)
+  return new ControlConnection({ open, notice, locate, closed: () => locator.close() })
+}
+
+class RedisLink implements ControlLink<RedisAnalyser> {
   readonly #target: BackendTarget
-  readonly #notice: (notice: BackendNotice) => void
-  readonly #client: Redis
-  readonly #locator: MasterLocator | undefined
-  readonly #knowledge: { current: RedisAnalyser | undefined } = { current: undefined }
-  #reachable = false
-  #refreshing: Promise<void> | undefined
-  #refreshedAt = 0
-  #lastFailure = ''
+  readonly #locate: () => Promise<BackendAddress>
+  readonly #lost: (why: string) => void
+  #client: Redis | undefined
+  #destroyed = false
 
-  constructor(target: BackendTarget, notice: (notice: BackendNotice) => void) {
+  constructor(target: BackendTarget, locate: () => Promise<BackendAddress>, lost: (why: string) => void) {
     this.#target = target
-    this.#notice = notice
-    this.#locator = target.sentinel && new MasterLocator(target, target.sentinel)
-    this.#client = new Redis(clientOptions(target, this.#locator))
-    this.#client.on('error', (error: Error) => this.#failed(error))
-    this.#client.on('close', () => {
-      this.#reachable = false
+    this.#locate = locate
+    this.#lost = lost
+  }
+
+  async connect(): Promise<void> {
+    const address = await this.#locate()
+    if (this.#destroyed) throw new Error('closed')
+    const client = new Redis(clientOptions(this.#target, address))
+    this.#client = client
+    /** Why the connection failed: the promise that waits for it says only that it is closed. */
+    let trouble: string | undefined
+    client.on('error', (error: Error) => {
+      trouble = error.message
     })
-  }
-
-  get knowledge(): Live<RedisAnalyser | undefined> {
-    return this.#knowledge
-  }
-
-  get reachable(): boolean {
-    return this.#reachable
-  }
-
-  async start(): Promise<void> {
-    const first = new Promise<void>((resolve) => {
-      this.#client.once('error', () => resolve())
-      this.#client.on('ready', () => {
-        this.#refreshedAt = 0
-        this.refresh().then(resolve, resolve)
-      })
-    })
-    // The outcome comes by the events above; ioredis goes on trying by itself.
-    this.#client.connect().catch(() => undefined)
-    await first
-  }
-
-  refresh(): Promise<void> {
-    if (this.#refreshing !== undefined) return this.#refreshing
-    if (Date.now() - this.#refreshedAt < REFRESH_MS_MIN) return Promise.resolve()
-    this.#refreshing = this.#read().finally(() => {
-      this.#refreshedAt = Date.now()
-      this.#refreshing = undefined
-    })
-    return this.#refreshing
-  }
-
-  async locate(): Promise<BackendAddress> {
-    return this.#locator === undefined ? this.#target : this.#locator.locate()
-  }
-
-  async #read(): Promise<void> {
+    client.on('close', () => this.#lost(trouble ?? 'the server closed the connection'))
     try {
-      const info = String(await this.#client.call('INFO', 'server'))
-      // By name and not as a list: the list of a server that renames commands shows their old names.
-      const commands = await this.#client.call('COMMAND', 'INFO', ...ASKED)
-      const catalog = this.#catalogOf(info, commands)
-      if (catalog === undefined) return
-      this.#reachable = true
-      this.#lastFailure = ''
-      if (!isSame(this.#knowledge.current?.catalog, catalog)) {
-        this.#knowledge.current = new RedisAnalyser(catalog)
-        this.#tell(catalog)
-      }
+      await client.connect()
     } catch (error) {
-      this.#failed(error instanceof Error ? error : new Error(String(error)))
+      throw new Error(trouble ?? messageOf(error))
+    }
+    // Another database number than the one that is configured is told, and otherwise not noticed by the driver.
+    if (trouble !== undefined) throw new Error(trouble)
+  }
+
+  async read(fingerprint: string): Promise<Learned<RedisAnalyser> | undefined> {
+    const client = this.#client
+    if (client === undefined) throw new Error('read before the connection')
+    const info = String(await client.call('INFO'))
+    this.#check(info)
+    // Names are given at the start of a server or with a module.
+    const now = [field(info, 'run_id'), ...modules(info)].join(' ')
+    if (now === fingerprint) return undefined
+    // By name and not as a list: the list of a server that renames commands shows their old names.
+    const commands = await client.call('COMMAND', 'INFO', ...ASKED)
+    const catalog = this.#catalogOf(info, commands)
+    const changed = [...catalog.refused.values()].filter((why) => why !== ABSENT)
+    return {
+      knowledge: new RedisAnalyser(catalog),
+      fingerprint: now,
+      server: `${catalog.server} ${catalog.version}`,
+      warnings: changed.map((why) => `${why}; it is refused`),
     }
   }
 
-  #catalogOf(info: string, commands: unknown): RedisCatalog | undefined {
-    if (field(info, 'redis_mode') === 'cluster' || field(info, 'server_mode') === 'cluster') {
-      this.#reachable = false
-      this.#knowledge.current = undefined
-      this.#failed(new Error('the backend is a cluster, which is not supported: give a standalone server'))
-      return undefined
-    }
+  /** @throws where this server is not one to send anything to */
+  #check(info: string): void {
+    if (field(info, 'redis_mode') === 'cluster' || field(info, 'server_mode') === 'cluster')
+      throw new UnusableServer('the backend is a cluster, which is not supported: give a standalone server')
+    if (field(info, 'loading') === '1') throw new Error('the server is loading its data')
+    // After a failover the sentinels say where the master is now.
+    const role = field(info, 'role')
+    if (this.#target.sentinel !== undefined && role !== 'master')
+      throw new Error(`the server is not the master any more: its role is ${role}`)
+  }
+
+  #catalogOf(info: string, commands: unknown): RedisCatalog {
     const valkey = field(info, 'valkey_version')
     const { refused } = compareWithServer(serverCommands(commands, ASKED))
     return {
@@ -130,52 +115,45 @@ class RedisBackend implements Backend<RedisAnalyser> {
     }
   }
 
-  #tell({ server, version, refused }: RedisCatalog): void {
-    this.#notice({ level: 'info', message: `connected to ${server} ${version}` })
-    const changed = [...refused].filter(([, why]) => why !== ABSENT)
-    for (const [, why] of changed) this.#notice({ level: 'warning', message: `${why}; it is refused` })
+  async end(): Promise<void> {
+    await this.#client?.quit()
   }
 
-  /** One notice for a failure that repeats. */
-  #failed(error: Error): void {
-    this.#reachable = false
-    if (error.message === this.#lastFailure) return
-    this.#lastFailure = error.message
-    this.#notice({ level: 'error', message: `control connection: ${error.message}` })
-  }
-
-  async close(): Promise<void> {
-    this.#client.disconnect()
-    this.#locator?.close()
+  destroy(): void {
+    this.#destroyed = true
+    const stream = this.#client?.stream
+    this.#client?.disconnect()
+    // The driver waits for the server to close too.
+    stream?.destroy()
   }
 }
 
 function clientOptions(
   target: BackendTarget,
-  locator: MasterLocator | undefined,
+  { host, port }: BackendAddress,
 ): RedisOptions & { replyMapping: 'legacy' } {
-  const { host, port, user, password, database } = target
-  const tls = target.tls === 'disable' ? undefined : tlsOptions(target.tls, target.ca)
+  const { user, password, database, tls, ca } = target
   return {
     ...{ host, port },
-    ...(locator !== undefined && { Connector: masterConnector(locator, tls, retryMs) }),
     db: Number(database),
     ...(password !== undefined && { password }),
     ...(password !== undefined && user !== '' && user !== 'default' && { username: user }),
-    ...(tls !== undefined && { tls }),
+    ...(tls !== 'disable' && { tls: tlsOptions(tls, ca) }),
     connectionName: 'bulkhead:control',
     protocol: 2,
     replyMapping: 'legacy',
+    keepAlive: KEEP_ALIVE_MS,
     lazyConnect: true,
     enableOfflineQueue: false,
+    enableReadyCheck: false,
+    disableClientInfo: true,
     maxRetriesPerRequest: 0,
-    commandTimeout: COMMAND_MS_MAX,
-    retryStrategy: retryMs,
+    retryStrategy: () => null,
   }
 }
 
-function retryMs(times: number): number {
-  return Math.min(RETRY_MS_MIN * 2 ** Math.min(times - 1, 10), RETRY_MS_MAX)
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** A line of INFO: `redis_version:7.0.15`. */
@@ -184,16 +162,9 @@ function field(info: string, name: string): string | undefined {
   return line?.slice(name.length + 1).trim()
 }
 
-function isSame(a: RedisCatalog | undefined, b: RedisCatalog): boolean {
-  if (
-    a === undefined ||
-    a.server !== b.server ||
-    a.version !== b.version ||
-    a.refused.size !== b.refused.size
-  ) {
-    return false
-  }
-  return [...b.refused].every(([name, why]) => a.refused.get(name) === why)
+/** The lines of INFO that tell of modules: `module:name=search,ver=20812,…`. */
+function modules(info: string): string[] {
+  return info.split(/\r?\n/).filter((line) => line.startsWith('module:'))
 }
 
 /**

@@ -278,25 +278,33 @@ describe('the control connection', () => {
     }
   })
 
-  test('says what is wrong with an account, and goes on trying', async () => {
+  test('says once what is wrong with an account, and is there when it is mended', async () => {
     const notices: BackendNotice[] = []
+    const user = `late_${database.database}`
+    await direct.query(`create user ${user} identified by 'as it was'`)
+    await direct.query(`grant all on ${database.database}.* to ${user}`)
     const target = {
       ...connection(database),
-      password: 'wrong',
-      schema: '',
-      tls: 'disable',
-      ca: undefined,
+      ...{ user, password: 'hunter2', schema: '', tls: 'disable', ca: undefined },
     } as const
     const backend = openMysqlBackend(target, (notice) => notices.push(notice))
     try {
       await backend.start()
       assert.equal(backend.reachable, false)
       assert.equal(backend.knowledge.current, undefined)
+      await backend.refresh()
+      assert.deepEqual(
+        notices.map(({ level }) => level),
+        ['error'],
+      )
       assert.match(notices[0]?.message ?? '', /Access denied/)
-      for (let tries = 0; tries < 100 && notices.length < 2; tries += 1) await sleep(20)
-      assert.ok(notices.length >= 2)
+      await direct.query(`alter user ${user} identified by 'hunter2'`)
+      await backend.refresh()
+      assert.equal(backend.reachable, true)
+      assert.doesNotMatch(JSON.stringify(notices), /hunter2/)
     } finally {
       await backend.close()
+      await direct.query(`drop user ${user}`)
     }
   })
 })
