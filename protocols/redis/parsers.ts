@@ -155,6 +155,8 @@ function parseSort(args: Args, keys: KeyReader, maySave: boolean): Parsed {
       case 'store':
         if (left < 1 || !maySave) return SYNTAX
         i += 1
+        // The server's ACL would take it for the option again.
+        if (args.word(i) === 'store') return SYNTAX
         keys.key(args, i, 'W')
         break
       case 'by':
@@ -183,7 +185,8 @@ function parseGeoradius(args: Args, keys: KeyReader, options: number): Parsed {
   if (args.count < options) return SYNTAX
   keys.key(args, 1, 'R')
   for (let i = options; i < args.count; i++) {
-    switch (args.word(i)) {
+    const word = args.word(i)
+    switch (word) {
       case 'withdist':
       case 'withhash':
       case 'withcoord':
@@ -192,17 +195,19 @@ function parseGeoradius(args: Args, keys: KeyReader, options: number): Parsed {
       case 'desc':
         break
       case 'count':
-        i += 1
-        break
       case 'store':
-      case 'storedist':
+      case 'storedist': {
         i += 1
-        if (i < args.count) keys.key(args, i, 'W')
+        if (i >= args.count) return SYNTAX
+        // The server's ACL would take an argument of such a name for the option, and what follows for the target.
+        const argument = args.word(i)
+        if (argument === 'store' || argument === 'storedist') return SYNTAX
+        if (word !== 'count') keys.key(args, i, 'W')
         break
+      }
       default:
         return SYNTAX
     }
-    if (i >= args.count) return SYNTAX
   }
   return NAMED_KEYS
 }
@@ -222,6 +227,7 @@ function parseXread(args: Args, keys: KeyReader, group: boolean, { server }: Bac
       case 'block':
         if (left < 1) return SYNTAX
         i += 1
+        if (args.word(i) === 'streams') return SYNTAX
         break
       case 'noack':
         if (!group) return onlyInGroups('NOACK')
