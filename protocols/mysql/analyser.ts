@@ -4,6 +4,8 @@
 import type { Analysis, StatementAction } from '../analysis.ts'
 import type { Naming } from '../naming.ts'
 import type { Analyser } from '../protocol.ts'
+import { ReadingMemo } from '../reading-memo.ts'
+import { MYSQL_SHAPES } from '../shape.ts'
 import type { MysqlCatalog } from './catalog.ts'
 import { GLUED_FUNCTIONS } from './functions.ts'
 import { lex } from './lexer/lexer.ts'
@@ -39,13 +41,11 @@ export type Reading = {
 /** A statement beyond this is refused: the servers' own default of `max_allowed_packet` is 16 MiB. */
 const TEXT_BYTES_MAX = 16 * 1024 * 1024
 
-/** Texts longer than this are not remembered; long ones are bulk loads that do not come again. */
-const MEMO_TEXT_BYTES_MAX = 8 * 1024
-/** With the limit above: at most 16 MiB for the keys of one analyser. */
-const MEMO_ENTRIES_MAX = 2048
-
 /** As {@link Reading}; `forward` undefined: the text as it came. */
 type Remembered = Omit<Reading, 'forward'> & { readonly forward: Buffer | undefined }
+
+/** What was read, and where literals begin that may have any other value; none, where it holds for this text alone. */
+type Read = Remembered & { readonly indifferent?: ReadonlySet<number> }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -56,9 +56,8 @@ export class MysqlAnalyser implements Analyser {
   readonly naming: Naming
   readonly #names: MysqlNaming
   readonly #rules: Rules
-  readonly #memo = new Map<string, Remembered>()
-  readonly #memoIgnoringSpace = new Map<string, Remembered>()
-
+  readonly #memo = new ReadingMemo<Remembered>(MYSQL_SHAPES)
+  readonly #memoIgnoringSpace = new ReadingMemo<Remembered>(MYSQL_SHAPES)
   readonly #secondReader: SecondReader | undefined
 
   /** @param options.secondReader have each shape of statement read by another parser too; true by default */
@@ -78,18 +77,11 @@ export class MysqlAnalyser implements Analyser {
    * @param options.ignoreSpace the client asked for CLIENT_IGNORE_SPACE: `count (*)` is forwarded as `count(*)`
    */
   read(text: Buffer, options: { readonly ignoreSpace: boolean }): Reading {
-    if (text.length > MEMO_TEXT_BYTES_MAX)
-      return withForward(this.#readBytes(text, options.ignoreSpace), text)
     const memo = options.ignoreSpace ? this.#memoIgnoringSpace : this.#memo
-    // One character a byte: cheaper than decoding, and the key needs no more.
-    const key = text.toString('latin1')
-    let found = memo.get(key)
-    if (found === undefined) {
-      found = this.#readBytes(text, options.ignoreSpace)
-      if (memo.size >= MEMO_ENTRIES_MAX) forgetOldest(memo)
-    } else memo.delete(key)
-    // Put back at the end: the first of the map is the one that was not used for longest.
-    memo.set(key, found)
+    const known = memo.find(text)
+    if (known !== undefined) return withForward(known, text)
+    const { indifferent, ...found } = this.#readBytes(text, options.ignoreSpace)
+    memo.keep(text, found, indifferent)
     return withForward(found, text)
   }
 
@@ -115,7 +107,7 @@ export class MysqlAnalyser implements Analyser {
     }
   }
 
-  #readBytes(bytes: Buffer, ignoreSpace: boolean): Remembered {
+  #readBytes(bytes: Buffer, ignoreSpace: boolean): Read {
     if (bytes.length > TEXT_BYTES_MAX) return refused('unknown', `longer than ${TEXT_BYTES_MAX} bytes`)
     let text: string
     try {
@@ -127,7 +119,7 @@ export class MysqlAnalyser implements Analyser {
   }
 
   /** @param isInner the text of a PREPARE: it may not prepare again */
-  #readText(text: string, ignoreSpace: boolean, isInner: boolean): Remembered {
+  #readText(text: string, ignoreSpace: boolean, isInner: boolean): Read {
     let lexed = lex(text, this.catalog)
     if (lexed.ok && ignoreSpace) {
       const glued = glueFunctions(lexed.text, lexed.tokens)
@@ -146,6 +138,7 @@ export class MysqlAnalyser implements Analyser {
       needs,
       rules: this.#rules,
       edits: [],
+      indifferent: new Set(),
       expression: readExpression,
       operand: readOperand,
       query: readQuery,
@@ -160,7 +153,10 @@ export class MysqlAnalyser implements Analyser {
       }
       if (this.#rules.hasSequenceDefaults) needDefaults(reader, shape.action, tokens)
       const edited = { ...shape, edits: [...reader.edits, ...shape.edits] }
-      return this.#finish(text, lexed.text, edited, needs, ignoreSpace, isInner)
+      const found = this.#finish(text, lexed.text, edited, needs, ignoreSpace, isInner)
+      // What is sent instead, and what is prepared, holds the text itself.
+      const isPlain = found.forward === undefined && shape.use === undefined
+      return isPlain ? { ...found, indifferent: reader.indifferent } : found
     } catch (error) {
       if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs)
       // The stack of this process ended before the limits of the parser did.
@@ -198,13 +194,6 @@ export class MysqlAnalyser implements Analyser {
 
 function withForward(found: Remembered, text: Buffer): Reading {
   return { analysis: found.analysis, uses: found.uses, forward: found.forward ?? text }
-}
-
-function forgetOldest(memo: Map<string, Remembered>): void {
-  for (const key of memo.keys()) {
-    memo.delete(key)
-    return
-  }
 }
 
 function refused(action: StatementAction, why: string): Remembered {

@@ -1,6 +1,8 @@
 import type { Analysis } from '../analysis.ts'
 import type { Naming } from '../naming.ts'
 import type { Analyser } from '../protocol.ts'
+import { ReadingMemo } from '../reading-memo.ts'
+import { POSTGRES_SHAPES } from '../shape.ts'
 import type { Grammar } from './analysis/grammar.ts'
 import { read } from './analysis/read.ts'
 import type { PostgresCatalog } from './catalog.ts'
@@ -25,7 +27,10 @@ export type NameUse =
   /** `undefined`: all. */
   | { readonly kind: 'close_cursor'; readonly name: string | undefined }
 
-/** What is known of one text. Immutable and shared: the same text gives the same object. */
+/**
+ * What is known of one text. Immutable and shared: the same text gives the same object, and so may one that differs in plain
+ * literals alone.
+ */
 export type Reading = {
   /** Of the whole text: all statements of a simple Query together. */
   readonly analysis: Analysis
@@ -36,18 +41,12 @@ export type Reading = {
   readonly uses: readonly NameUse[]
 }
 
-/** Texts longer than this are read each time they come: they seldom come twice. */
-const MEMO_TEXT_BYTES_MAX = 16_384
-
-/** How many readings are remembered. */
-const MEMO_ENTRIES_MAX = 4096
-
 /** Reads SQL text with the server's own grammar over a snapshot of its catalog. */
 export class PostgresAnalyser implements Analyser {
   readonly catalog: PostgresCatalog
   readonly naming: Naming
   readonly #grammar: Grammar
-  readonly #memo = new Map<string, Reading>()
+  readonly #memo = new ReadingMemo<Reading>(POSTGRES_SHAPES)
 
   constructor(catalog: PostgresCatalog, grammar: Grammar) {
     this.catalog = catalog
@@ -57,14 +56,10 @@ export class PostgresAnalyser implements Analyser {
 
   /** @param text the bytes of a Query or Parse, without the trailing NUL */
   read(text: Buffer): Reading {
-    if (text.length > MEMO_TEXT_BYTES_MAX) return read(text, this.catalog, this.#grammar)
-    // One character a byte: the key is exact on bytes, valid UTF-8 or not.
-    const key = text.toString('latin1')
-    const known = this.#memo.get(key)
+    const known = this.#memo.find(text)
     if (known !== undefined) return known
-    const reading = read(text, this.catalog, this.#grammar)
-    if (this.#memo.size >= MEMO_ENTRIES_MAX) this.#forgetOldest()
-    this.#memo.set(key, reading)
+    const { reading, indifferent } = read(text, this.catalog, this.#grammar)
+    this.#memo.keep(text, reading, indifferent)
     return reading
   }
 
@@ -75,15 +70,5 @@ export class PostgresAnalyser implements Analyser {
 
   redact(text: string): string {
     return redact(text)
-  }
-
-  /** A Map gives its keys in the order of insertion; dropping a part at once keeps the cost a constant. */
-  #forgetOldest(): void {
-    let count = MEMO_ENTRIES_MAX / 4
-    for (const key of this.#memo.keys()) {
-      this.#memo.delete(key)
-      count -= 1
-      if (count === 0) return
-    }
   }
 }

@@ -75,7 +75,7 @@ function continueExpression(reader: Reader, scope: Scope, first: ExpressionShape
       } else if ((value === '->' || value === '->>') && reader.rules.isMysql) {
         cursor.advance()
         if (cursor.next.kind !== 'string') cursor.fail('a JSON path was expected')
-        cursor.advance()
+        passLiteral(reader)
       } else return shape
     } else if (kind !== 'word') return shape
     else if (BINARY_WORDS.has(upper)) {
@@ -136,12 +136,14 @@ export function readOperand(reader: Reader, scope: Scope): ExpressionShape {
   for (;;) {
     const { kind, value, upper } = cursor.next
     switch (kind) {
-      case 'literal':
       case 'parameter':
         cursor.advance()
         return OPAQUE
+      case 'literal':
+        passLiteral(reader)
+        return OPAQUE
       case 'string':
-        while (cursor.next.kind === 'string') cursor.advance()
+        while (cursor.next.kind === 'string') passLiteral(reader)
         return OPAQUE
       case 'user_variable':
         cursor.advance()
@@ -170,6 +172,11 @@ export function readOperand(reader: Reader, scope: Scope): ExpressionShape {
     // A prefix operator: the operand follows.
     cursor.advance()
   }
+}
+
+/** Takes a literal whose value bears on nothing. */
+function passLiteral({ cursor, indifferent }: Reader): void {
+  indifferent.add(cursor.advance().start)
 }
 
 function readWord(reader: Reader, scope: Scope, upper: string): ExpressionShape {
@@ -206,7 +213,7 @@ function readWord(reader: Reader, scope: Scope, upper: string): ExpressionShape 
     case 'TIMESTAMP':
       if (cursor.peek(1).kind !== 'string') break
       cursor.advance()
-      cursor.advance()
+      passLiteral(reader)
       return OPAQUE
     case 'MATCH':
       readMatch(reader, scope)

@@ -68,6 +68,8 @@ export type Reader = {
   readonly rules: Rules
   /** Where the text is to read otherwise than it was written, because it was analysed so. */
   readonly edits: Edit[]
+  /** Where literals begin whose values nobody has looked at; UTF-16 units from the start of the text. */
+  readonly indifferent: Set<number>
   /** Reads an expression; here, as the next three, because expressions, calls and queries contain each other. */
   readonly expression: (reader: Reader, scope: Scope) => ExpressionShape
   /** Reads one operand, leaving what operators may follow. */

@@ -8,6 +8,7 @@ import { useNamedFunction } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { findRelation, isThisDatabase, nameOf } from './relations.ts'
 import { EMPTY_SCOPE } from './scope.ts'
+import { SEQUENCE_OPTIONS } from './sequences.ts'
 import {
   changedScope,
   changedTable,
@@ -73,17 +74,6 @@ export function walkSequenceDefinition(walk: Walk, type: string, node: Node): St
   for (const value of listOf(node['options'])) useSequenceOption(walk, nodeOf(value, 'DefElem'))
   return 'ddl'
 }
-
-/** https://www.postgresql.org/docs/current/sql-createsequence.html */
-const SEQUENCE_OPTIONS: ReadonlySet<unknown> = new Set([
-  'increment',
-  'minvalue',
-  'maxvalue',
-  'start',
-  'restart',
-  'cache',
-  'cycle',
-])
 
 function useSequenceOption(walk: Walk, option: Node | undefined): void {
   const name = option?.['defname']

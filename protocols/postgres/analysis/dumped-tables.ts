@@ -10,7 +10,7 @@
 import { keyOf } from '../catalog.ts'
 import type { Node } from './grammar.ts'
 import type { Column, Item, Origin } from './scope.ts'
-import { isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
+import { constantOf, isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
 
 /** pg_dump lists as many as fit; each is looked up. */
 const TABLES_MAX = 1_000
@@ -25,7 +25,7 @@ export function tablesListed(walk: Walk, join: Node): readonly Origin[] | undefi
   if (attributes['relname'] !== 'pg_attribute' || attributes['schemaname'] !== 'pg_catalog') return undefined
   // A function of the pinned schema could be taken for the one that gives the list as it is.
   if (walk.catalog.routines.has(keyOf(walk.catalog.schema, 'unnest'))) return undefined
-  const oids = oidsOf(list)
+  const oids = oidsOf(walk, list)
   const listAlias = aliasOf(list)
   const attributesAlias = aliasOf(attributes)
   if (oids === undefined || listAlias?.columns.length !== 1 || attributesAlias === undefined) return undefined
@@ -41,7 +41,7 @@ export function tablesListed(walk: Walk, join: Node): readonly Origin[] | undefi
 }
 
 /** The numbers of `unnest('{…}'::pg_catalog.oid[])`, alone and without ORDINALITY. */
-function oidsOf(list: Node): ReadonlySet<number> | undefined {
+function oidsOf(walk: Walk, list: Node): ReadonlySet<number> | undefined {
   if (list['ordinality'] === true || list['is_rowsfrom'] === true || list['coldeflist'] !== undefined)
     return undefined
   const functions = listOf(list['functions'])
@@ -53,7 +53,7 @@ function oidsOf(list: Node): ReadonlySet<number> | undefined {
   if (name?.join('\0') !== 'unnest' && name?.join('\0') !== 'pg_catalog\0unnest') return undefined
   const cast = nodeOf(args[0], 'TypeCast')
   const type = isNode(cast?.['typeName']) ? wordsOf(cast['typeName']['names'])?.join('\0') : undefined
-  const text = nodeOf(cast?.['arg'], 'A_Const')?.['sval']
+  const text = constantOf(walk, cast?.['arg'])?.['sval']
   const written = isNode(text) ? stringOf(text['sval']) : undefined
   if (type !== 'pg_catalog\0oid' || written === undefined || !/^\{[0-9]+(,[0-9]+)*\}$/.test(written))
     return undefined

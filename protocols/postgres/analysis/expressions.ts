@@ -58,6 +58,9 @@ function useNode(walk: Walk, type: string, node: Node, scope: Scope): void {
     case 'FuncCall':
       useCall(walk, node, scope)
       return
+    case 'A_Const':
+      walk.findings.passConstant(literalStart(walk.text, node['location']))
+      return
     case 'A_Expr':
       useOperator(walk, node['name'])
       return
@@ -90,10 +93,22 @@ function useNode(walk: Walk, type: string, node: Node, scope: Scope): void {
   }
 }
 
+/** Where the literal of a constant begins: behind its sign, which the grammar counts in (`doNegate` in gram.y). */
+function literalStart(text: Buffer, location: unknown): number {
+  let at = typeof location === 'number' ? location : 0
+  if (text[at] !== MINUS) return at
+  do at += 1
+  while (WHITE_SPACE.has(text[at] ?? 0))
+  return at
+}
+
+const MINUS = '-'.charCodeAt(0)
+const WHITE_SPACE: ReadonlySet<number> = new Set(Buffer.from(' \t\n\r\f\v'))
+
 function useCall(walk: Walk, node: Node, scope: Scope): void {
   const args = listOf(node['args'])
   // A sequence named by a literal is judged as a sequence, not as a look into the catalog.
-  walkExpression(walk, namesSequence(node) ? args.slice(1) : args, scope)
+  walkExpression(walk, namesSequence(walk, node) ? args.slice(1) : args, scope)
   // `f(t)` is the column f of t where there is no function f; the whole row is already noted.
   const name = wordOf(listOf(node['funcname'])[0])
   const item =

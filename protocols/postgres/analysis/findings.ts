@@ -32,6 +32,24 @@ export class Findings {
   /** The text to send in place of the statement that is walked, where it means the same and is safer. */
   replacement: string | undefined
   #trouble: Trouble | undefined
+  /** Where constants begin whose values nobody has looked at; bytes from the start of the text. */
+  readonly #constants = new Set<number>()
+  #isOfConstants = false
+
+  /** A constant was passed whose value bears on nothing. */
+  passConstant(start: number): void {
+    this.#constants.add(start)
+  }
+
+  /** The value of a constant was looked at. */
+  dependsOnConstants(): void {
+    this.#isOfConstants = true
+  }
+
+  /** The constants that may have any other value and nothing else would be found; `undefined`: one was looked at. */
+  get indifferent(): ReadonlySet<number> | undefined {
+    return this.#isOfConstants ? undefined : this.#constants
+  }
 
   /** Notes that a relation is touched, so far in no column. */
   touch(action: RelationAction, relation: { readonly schema: string; readonly name: string }): Touched {

@@ -13,7 +13,7 @@ import { isThisDatabase } from './relations.ts'
 import { useSequence } from './sequences.ts'
 import { isReadableSetting, setByFunction } from './settings.ts'
 import { isTypeName, useNamedType } from './types.ts'
-import { errorAt, isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
+import { constantOf, errorAt, isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
 
 /** Libraries whose functions reach out of the database, or run SQL that is given as text; no grant covers them. */
 const LIBRARIES: readonly {
@@ -26,12 +26,12 @@ const LIBRARIES: readonly {
 ]
 
 /** True where a call names a sequence by a literal: `nextval('s')`, `nextval('s'::regclass)`. */
-export function namesSequence(call: Node): boolean {
+export function namesSequence(walk: Walk, call: Node): boolean {
   const parts = wordsOf(call['funcname'])
   const name = parts?.at(-1)
   if (parts === undefined || name === undefined) return false
   if (parts.length > 2 || (parts.length === 2 && parts[0] !== 'pg_catalog')) return false
-  return BUILTIN_FUNCTIONS.get(name) === 'sequence' && literalOf(listOf(call['args'])[0]) !== undefined
+  return BUILTIN_FUNCTIONS.get(name) === 'sequence' && literalOf(walk, listOf(call['args'])[0]) !== undefined
 }
 
 /** Notes what a call needs. The arguments are walked by the caller. */
@@ -167,7 +167,7 @@ function useClass(walk: Walk, functionClass: FunctionClass, call: Call): void {
       useSetting(walk, call)
       return
     case 'sequence':
-      useSequence(walk, literalOf(call.args[0]), call.name === 'setval' ? 'update' : 'usage')
+      useSequence(walk, literalOf(walk, call.args[0]), call.name === 'setval' ? 'update' : 'usage')
       return
     case 'all_sequences':
       walk.work.spend(walk.catalog.relations.size)
@@ -176,7 +176,7 @@ function useClass(walk: Walk, functionClass: FunctionClass, call: Call): void {
       if (!walk.catalog.complete) findings.forbid(`\`${call.name}\` shows all sequences`)
       return
     case 'notify': {
-      const channel = literalOf(call.args[0])
+      const channel = literalOf(walk, call.args[0])
       if (channel === undefined) findings.forbid('notifies a channel that is not a literal')
       else findings.add({ kind: 'channel', action: 'notify', name: channel })
       return
@@ -194,7 +194,7 @@ function useClass(walk: Walk, functionClass: FunctionClass, call: Call): void {
       findings.forbid(`\`${call.name}\` reaches large objects, which no grant covers`)
       return
     case 'file':
-      findings.hop('file_reach', `calls \`${call.name}\``, literalOf(call.args[0]) ?? call.name)
+      findings.hop('file_reach', `calls \`${call.name}\``, literalOf(walk, call.args[0]) ?? call.name)
       return
     case 'outbound':
       findings.hop('outbound_reach', `calls \`${call.name}\``, call.name)
@@ -211,18 +211,18 @@ function useClass(walk: Walk, functionClass: FunctionClass, call: Call): void {
 }
 
 function useSetting(walk: Walk, call: Call): void {
-  const name = literalOf(call.args[0])
+  const name = literalOf(walk, call.args[0])
   if (call.name === 'current_setting') {
     if (name !== undefined && isReadableSetting(name)) return
     walk.findings.forbid('reads a setting that is not in the list of readable settings')
     return
   }
-  setByFunction(walk, name, literalOf(call.args[1]))
+  setByFunction(walk, name, literalOf(walk, call.args[1]))
 }
 
 /** The text of a string constant, also under a cast that leaves it a string or makes it a relation's name. */
-export function literalOf(value: unknown): string | undefined {
-  const constant = nodeOf(value, 'A_Const')
+export function literalOf(walk: Walk, value: unknown): string | undefined {
+  const constant = constantOf(walk, value)
   if (constant !== undefined) {
     const text = constant['sval']
     if (!isNode(text)) return undefined
@@ -232,7 +232,7 @@ export function literalOf(value: unknown): string | undefined {
   const cast = nodeOf(value, 'TypeCast')
   if (cast === undefined || !isNode(cast['typeName'])) return undefined
   const type = wordsOf(cast['typeName']['names'])?.at(-1)
-  return type === 'regclass' || type === 'text' ? literalOf(cast['arg']) : undefined
+  return type === 'regclass' || type === 'text' ? literalOf(walk, cast['arg']) : undefined
 }
 
 /**

@@ -21,8 +21,15 @@ const RUNS_MAX = 100
  */
 const WORDS_MAX = 131_072
 
+/** A reading, and for which other texts it holds. */
+export type Read = {
+  readonly reading: Reading
+  /** Where literals begin that may have any other value, in bytes from the start of the text; `undefined`: none may. */
+  readonly indifferent: ReadonlySet<number> | undefined
+}
+
 /** Reads one text: parses it, finds what its statements need, and joins that. Never throws. */
-export function read(text: Buffer, catalog: PostgresCatalog, grammar: Grammar): Reading {
+export function read(text: Buffer, catalog: PostgresCatalog, grammar: Grammar): Read {
   if (text.length > 2 * WORDS_MAX && countWords(text.toString(), WORDS_MAX) > WORDS_MAX) return TOO_COMPLEX
   const first = grammar.parse(text)
   if (first.kind === 'tree') return readTree(text, first.statements, undefined, catalog)
@@ -34,23 +41,18 @@ export function read(text: Buffer, catalog: PostgresCatalog, grammar: Grammar): 
   return refused(first)
 }
 
-const TOO_COMPLEX: Reading = {
-  analysis: {
-    outcome: 'not_understood',
-    action: 'unknown',
-    why: `the statement has more than ${WORDS_MAX} names and literals`,
-    nativeError: {
-      code: '54001', // statement_too_complex
-      message: `the statement has more than ${WORDS_MAX} names and literals`,
-      hint: 'send it in several parts, or use COPY',
-    },
+const TOO_COMPLEX = nothing(1, {
+  outcome: 'not_understood',
+  action: 'unknown',
+  why: `the statement has more than ${WORDS_MAX} names and literals`,
+  nativeError: {
+    code: '54001', // statement_too_complex
+    message: `the statement has more than ${WORDS_MAX} names and literals`,
+    hint: 'send it in several parts, or use COPY',
   },
-  forward: undefined,
-  statementCount: 1,
-  uses: [],
-}
+})
 
-function refused(parsed: Exclude<Parsed, { readonly kind: 'tree' }>): Reading {
+function refused(parsed: Exclude<Parsed, { readonly kind: 'tree' }>): Read {
   const analysis: Analysis =
     parsed.kind === 'syntax_error'
       ? {
@@ -64,7 +66,12 @@ function refused(parsed: Exclude<Parsed, { readonly kind: 'tree' }>): Reading {
           },
         }
       : { outcome: 'not_understood', action: 'unknown', why: parsed.message }
-  return { analysis, forward: undefined, statementCount: 1, uses: [] }
+  return nothing(1, analysis)
+}
+
+/** A text of which nothing is relayed. */
+function nothing(statementCount: number, analysis: Analysis): Read {
+  return { reading: { analysis, forward: undefined, statementCount, uses: [] }, indifferent: undefined }
 }
 
 function readTree(
@@ -72,7 +79,7 @@ function readTree(
   statements: readonly Node[],
   forward: Buffer | undefined,
   catalog: PostgresCatalog,
-): Reading {
+): Read {
   const findings = new Findings()
   const walk = walkOver(text, catalog, findings, new Work())
   let action: StatementAction | undefined
@@ -95,22 +102,24 @@ function readTree(
     }
   } catch (error) {
     // Deep nesting ends the stack before the grammar's own limit; nothing found so far is relied on.
-    return {
-      analysis: { outcome: 'not_understood', action: action ?? 'unknown', why: whyNotRead(error) },
-      forward: undefined,
-      statementCount: statements.length,
-      uses: [],
-    }
+    const why = whyNotRead(error)
+    return nothing(statements.length, { outcome: 'not_understood', action: action ?? 'unknown', why })
   }
   const runs = findings.uses.filter(({ kind }) => kind === 'execute' || kind === 'fetch')
   if (findings.uses.length > USES_MAX || runs.length > RUNS_MAX)
     findings.misunderstand('a text with too many statements about prepared statements and cursors')
-  return {
+  const reading: Reading = {
     analysis: findings.result(action ?? 'unknown'),
     forward: pieces.length === 0 ? forward : Buffer.concat([...pieces, text.subarray(sent)]),
     statementCount: statements.length,
     uses: findings.uses,
   }
+  return { reading, indifferent: isPlain(reading) ? findings.indifferent : undefined }
+}
+
+/** What is sent instead, what a name will carry and what an error points at hold the text itself. */
+function isPlain({ analysis, forward, uses }: Reading): boolean {
+  return analysis.outcome === 'accesses' && forward === undefined && uses.length === 0
 }
 
 function whyNotRead(error: unknown): string {

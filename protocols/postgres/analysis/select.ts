@@ -87,7 +87,7 @@ export function walkSelect(walk: Walk, node: Node, outer: Scope): Result {
   const level = withClause(walk, node['withClause'], outer)
   if (node['larg'] !== undefined || node['rarg'] !== undefined) return walkSetOperation(walk, node, level)
   if (node['intoClause'] !== undefined) useInto(walk, node['intoClause'])
-  if (isSettingLookup(node)) return settingLookup(walk)
+  if (isSettingLookup(walk, node)) return settingLookup(walk)
   const change = settingChange(node, level)
   if (change !== undefined) return changeSetting(walk, change)
   const items = walkFrom(walk, node['fromClause'], level)

@@ -3,6 +3,17 @@ import { keyOf } from '../catalog.ts'
 import { truncateIdentifier } from '../naming.ts'
 import type { Walk } from './walk.ts'
 
+/** Options that reach nothing but the sequence itself: https://www.postgresql.org/docs/current/sql-createsequence.html */
+export const SEQUENCE_OPTIONS: ReadonlySet<unknown> = new Set([
+  'increment',
+  'minvalue',
+  'maxvalue',
+  'start',
+  'restart',
+  'cache',
+  'cycle',
+])
+
 /** @param literal what the text holds as a string constant; `undefined`: something else */
 export function useSequence(walk: Walk, literal: string | undefined, action: 'usage' | 'update'): void {
   const { catalog, findings } = walk

@@ -7,7 +7,7 @@ import type { Node } from './grammar.ts'
 import { EMPTY_SCOPE } from './scope.ts'
 import { isPinnedValue, isReadableSetting, useSetting } from './settings.ts'
 import { useType } from './types.ts'
-import { isNode, listOf, nodeOf, stringOf, type Walk } from './walk.ts'
+import { constantOf, isNode, listOf, nodeOf, stringOf, type Walk } from './walk.ts'
 
 /** https://www.postgresql.org/docs/current/sql-begin.html */
 const TRANSACTION_KINDS: ReadonlySet<unknown> = new Set([
@@ -49,7 +49,7 @@ export function walkSet(walk: Walk, node: Node): StatementAction {
   const name = stringOf(node['name']) ?? ''
   switch (node['kind']) {
     case 'VAR_SET_VALUE': {
-      const values = settingValues(node['args'])
+      const values = settingValues(walk, node['args'])
       if (values !== undefined && isPinnedValue(walk, name, values)) {
         const local = node['is_local'] === true ? 'LOCAL ' : ''
         walk.findings.replacement = `SET ${local}${name.toLowerCase()} TO DEFAULT`
@@ -87,10 +87,10 @@ function resetSetting(walk: Walk, name: string): void {
 }
 
 /** The values as the server reads them: `flatten_set_variable_args` in guc_funcs.c. */
-function settingValues(args: unknown): readonly string[] | undefined {
+function settingValues(walk: Walk, args: unknown): readonly string[] | undefined {
   const values: string[] = []
   for (const value of listOf(args)) {
-    const constant = nodeOf(value, 'A_Const')
+    const constant = constantOf(walk, value)
     // SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE
     if (constant === undefined) return undefined
     const { sval, ival, fval, boolval } = constant

@@ -13,10 +13,10 @@ import { listOf, nodeOf, type Walk, wordsOf } from './walk.ts'
 /** The fields that the shape has; `limitOption` and `op` are always given. */
 const FIELDS: ReadonlySet<string> = new Set(['targetList', 'fromClause', 'whereClause', 'limitOption', 'op'])
 
-export function isSettingLookup(select: Node): boolean {
+export function isSettingLookup(walk: Walk, select: Node): boolean {
   // Named by its schema, so that it is no common table expression.
   if (tableOf(select)?.['schemaname'] !== 'pg_catalog') return false
-  const setting = literalOf(settingNamed(select['whereClause']))
+  const setting = literalOf(walk, settingNamed(select['whereClause']))
   if (setting === undefined || !isReadableSetting(setting)) return false
   return listOf(select['targetList']).every(isSettingColumn)
 }

@@ -7,6 +7,7 @@ import { useOperator } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { charge, findRelation, nameOf, readRelation, relationItem } from './relations.ts'
 import { type Item, type Origin, type Scope, scopeOf } from './scope.ts'
+import { SEQUENCE_OPTIONS } from './sequences.ts'
 import { useType } from './types.ts'
 import { isNode, listOf, nodeOf, stringOf, unwrap, type Walk, wordOf, wordsOf } from './walk.ts'
 
@@ -193,22 +194,11 @@ export function walkConstraint(
 function useIdentityOptions(walk: Walk, options: unknown): void {
   for (const value of listOf(options)) {
     const name = nodeOf(value, 'DefElem')?.['defname']
-    if (!IDENTITY_OPTIONS.has(name))
+    // ALWAYS or BY DEFAULT is the column's own option; the others are its sequence's.
+    if (name !== 'generated' && !SEQUENCE_OPTIONS.has(name))
       walk.findings.forbid('names the sequence of an identity column, or its owner')
   }
 }
-
-/** https://www.postgresql.org/docs/current/sql-altersequence.html; `generated` is ALWAYS or BY DEFAULT. */
-const IDENTITY_OPTIONS: ReadonlySet<unknown> = new Set([
-  'increment',
-  'minvalue',
-  'maxvalue',
-  'start',
-  'restart',
-  'cache',
-  'cycle',
-  'generated',
-])
 
 /** A foreign key: inserting into its table then tells what the other holds. */
 function references(

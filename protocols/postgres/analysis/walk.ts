@@ -80,6 +80,13 @@ export function nodeOf(value: unknown, type: string): Node | undefined {
   return wrapped?.type === type ? wrapped.node : undefined
 }
 
+/** The constant that a wrapped node is, for those who look at its value: what they find holds for this text alone. */
+export function constantOf(walk: Walk, value: unknown): Node | undefined {
+  const constant = nodeOf(value, 'A_Const')
+  if (constant !== undefined) walk.findings.dependsOnConstants()
+  return constant
+}
+
 /** The text of a wrapped String node. */
 export function wordOf(value: unknown): string | undefined {
   return stringOf(nodeOf(value, 'String')?.['sval'])

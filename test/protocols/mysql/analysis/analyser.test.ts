@@ -234,14 +234,6 @@ test('texts whose names take the product of their length to look up are refused 
   }
 })
 
-test('the memo forgets the texts that were not used for longest, and stays right', () => {
-  const analyser = new MysqlAnalyser(catalogOf('mysql'), { secondReader: false })
-  const first = analyser.analyse('select 0')
-  for (let i = 1; i < 5000; i++) analyser.analyse(`select ${i}`)
-  assert.notEqual(analyser.analyse('select 0'), first)
-  assert.deepEqual(analyser.analyse('select 0'), first)
-})
-
 test('the pinned database may be named, any other is a hop', () => {
   assert.deepEqual(mysql.useDatabase('crm'), { outcome: 'accesses', action: 'session', accesses: [] })
   const other = mysql.useDatabase('hr')
