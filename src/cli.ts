@@ -7,6 +7,7 @@ import type { RecheckOptions } from './commands/audit/recheck.ts'
 import type { TailOptions } from './commands/audit/tail.ts'
 import type { VerifyCommandOptions } from './commands/audit/verify.ts'
 import type { CheckOptions } from './commands/check.ts'
+import { counted } from './commands/counted.ts'
 import { CommandError, EXIT } from './commands/exit.ts'
 import type { SuggestOptions } from './commands/grant/suggest.ts'
 import type { UnusedOptions } from './commands/grant/unused.ts'
@@ -289,8 +290,9 @@ function grantCommands(grant: Command): void {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
   if (error instanceof ConfigError) {
-    const count = error.problems.length
-    process.stderr.write(`${error.message}\n${count} problem${count === 1 ? '' : 's'} in the configuration\n`)
+    process.stderr.write(
+      `${error.message}\n${counted(error.problems.length, 'problem')} in the configuration\n`,
+    )
     return EXIT.usage
   }
   if (error instanceof CommandError || error instanceof KeyError) {

@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/grants': [
     'protocols',
     'src/config/config.ts',
+    'src/response-text.ts',
     'jose',
     'zod',
     'node:crypto',

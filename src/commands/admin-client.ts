@@ -4,6 +4,7 @@ import { userInfo } from 'node:os'
 import { z } from 'zod'
 import type { AdminConfig } from '../config/config.ts'
 import { loadAdmin } from '../config/load-admin.ts'
+import { responseText } from '../response-text.ts'
 import { addressText, reachable } from './address.ts'
 import { CommandError, EXIT } from './exit.ts'
 
@@ -130,16 +131,9 @@ function exchange(
         timeout: ANSWER_MS,
       },
       (response) => {
-        const chunks: Buffer[] = []
-        let bytes = 0
-        response.on('data', (chunk: Buffer) => {
-          bytes += chunk.length
-          if (bytes > ANSWER_BYTES_MAX) sent.destroy(new Error('its answer has no end'))
-          else chunks.push(chunk)
-        })
-        response.on('error', (error) => unreachable(error.message))
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+        responseText(response, ANSWER_BYTES_MAX).then(
+          (answer) => resolve({ status: response.statusCode ?? 0, text: answer }),
+          (error: Error) => unreachable(error.message),
         )
       },
     )

@@ -1,6 +1,7 @@
-import { type RevocationAnswer, releaseAnswer, revokeAnswer } from '../admin/schemas.ts'
-import { tokenId } from '../grants/token.ts'
-import { runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
+import { type RevocationAnswer, releaseAnswer, revokeAnswer, runsAnswer } from '../admin/schemas.ts'
+import { RUN_ID, tokenId } from '../grants/token.ts'
+import { type AdminClient, runningProxy, warnUnsaved, whoAsks } from './admin-client.ts'
+import { counted } from './counted.ts'
 import { CommandError, EXIT } from './exit.ts'
 import { durationOption } from './option-values.ts'
 import { tokenOption } from './token-option.ts'
@@ -34,9 +35,17 @@ export async function revoke(options: RevokeOptions): Promise<void> {
   const { revocation, sessions_ended, saved } = answer
   const until = revocation.until === undefined ? 'until it is released' : `until ${revocation.until}`
   print(options, answer, [
-    `${wordsOf(revocation)} is revoked ${until}; ${sessions_ended} session${sessions_ended === 1 ? '' : 's'} ended`,
+    `${wordsOf(revocation)} is revoked ${until}; ${counted(sessions_ended, 'session')} ended`,
   ])
   warnUnsaved(saved)
+  if (options.run !== undefined && sessions_ended === 0) await noteUnknown(client, options.run)
+}
+
+/** A run may be revoked before it is seen, and its name may be mistyped. */
+async function noteUnknown(client: AdminClient, run: string): Promise<void> {
+  const seen = await client.get(`/v1/runs?run=${encodeURIComponent(run)}`, runsAnswer)
+  if (seen.runs.length > 0) return
+  process.stderr.write(`note: no run ${run} has been seen since the proxy started: is it the right name?\n`)
 }
 
 /** Takes revocations and quarantines back; exit code 1 where there were none. @throws ConfigError, CommandError */
@@ -62,6 +71,7 @@ function targetOf(options: TargetOptions): Readonly<Record<string, string>> {
   if ([run, token, grant].filter((name) => name !== undefined).length !== 1) {
     throw new CommandError('name exactly one of --run, --token and --grant')
   }
+  if (run !== undefined && !RUN_ID.test(run)) throw new CommandError(`\`${run}\` is no run id`)
   return {
     ...(run !== undefined && { run }),
     ...(token !== undefined && { token: jtiOf(token) }),

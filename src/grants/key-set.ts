@@ -6,6 +6,7 @@
 import { get as getHttp } from 'node:http'
 import { get as getHttps } from 'node:https'
 import { createLocalJWKSet, errors, type JWK, type JWTVerifyGetKey } from 'jose'
+import { responseText } from '../response-text.ts'
 
 /** After this long a set is fetched again, behind the logins that use it. */
 const FRESH_MS = 600_000
@@ -154,15 +155,7 @@ function textOf(url: URL, ca: string | undefined): Promise<string> {
         request.destroy(new Error(`the key set's address answers ${response.statusCode}`))
         return
       }
-      const chunks: Buffer[] = []
-      let size = 0
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length
-        if (size > SET_BYTES_MAX) request.destroy(new Error('the key set is too long'))
-        else chunks.push(chunk)
-      })
-      response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
-      response.on('error', reject)
+      responseText(response, SET_BYTES_MAX).then(resolve, reject)
     })
     request.on('error', reject)
   })

@@ -3,14 +3,18 @@ import { readFileSync, type Stats, statSync } from 'node:fs'
 import { CheckpointKeyError, CheckpointVerifier } from '../../audit/checkpoint.ts'
 import { auditFiles } from '../../audit/files.ts'
 import type { Config } from '../../config/config.ts'
-import { loadConfig } from '../../config/load.ts'
+import { type LoadedConfig, loadConfig } from '../../config/load.ts'
 import { CommandError } from '../exit.ts'
 
 export type LogOptions = { readonly config: string }
 
 /** Without secrets: whoever reads a log need not be able to run the proxy. @throws ConfigError */
 export function configOf(options: LogOptions): Config {
-  return loadConfig(options.config, { environment: process.env, secrets: 'optional' }).config
+  return loaded(options).config
+}
+
+function loaded({ config }: LogOptions): LoadedConfig {
+  return loadConfig(config, { environment: process.env, secrets: 'optional' })
 }
 
 /** The files that were named, or all of the configured log. @throws ConfigError, CommandError */
@@ -42,16 +46,19 @@ export function sizeOf(file: string): number {
 }
 
 /**
- * The keys that were named, or else those of the configured issuers that can sign checkpoints; `undefined`: there are none.
- * @throws CommandError for a key that cannot be used
+ * The keys that were named; or else, where the configuration has checkpoints, those of its issuers that can sign them.
+ * `undefined`: there are none, and nothing says that the log is signed.
+ * @throws ConfigError, and CommandError for a key that cannot be used
  */
 export function verifierOf(
   keys: readonly string[],
-  config: () => Config | undefined,
+  options: LogOptions | undefined,
 ): CheckpointVerifier | undefined {
   if (keys.length > 0) return new CheckpointVerifier(keys.map(readKey))
-  const issuers = config()?.issuers ?? []
-  const texts = issuers.flatMap(({ keys: key }) =>
+  if (options === undefined) return undefined
+  const { config, written } = loaded(options)
+  if (written.audit.checkpoint === undefined) return undefined
+  const texts = config.issuers.flatMap(({ keys: key }) =>
     key.kind === 'jwk' && isSigningKey(key.text) ? [key.text] : [],
   )
   return texts.length === 0 ? undefined : new CheckpointVerifier(texts)

@@ -6,6 +6,7 @@ import { parseAccesses } from '../../audit/parse-accesses.ts'
 import { type AuditRecord, parseRecord } from '../../audit/record.ts'
 import type { Judge } from '../../policy/judge.ts'
 import { colors } from '../colors.ts'
+import { counted } from '../counted.ts'
 import { EXIT } from '../exit.ts'
 import { RecordedJudges } from './judges.ts'
 import { filesOf, type LogOptions, sizeOf } from './log-files.ts'
@@ -162,15 +163,21 @@ function words(counts: Recheck['counts'], differences: readonly Difference[]): s
   const { same, different, not_by_grant: other, cut, unknown_grant: unknown } = counts
   if (different > differences.length) lines.push(`  and ${different - differences.length} more`)
   lines.push(
-    `${different === 0 ? colors.green('the same') : colors.red(`${different} DIFFERENT`)}: ${same} verdicts were decided again as recorded`,
+    `${different === 0 ? colors.green('the same') : colors.red(`${different} DIFFERENT`)}: ${counted(same, 'verdict')} decided again as recorded`,
   )
   if (other > 0)
-    lines.push(`${other} denials do not follow from the grant: the statement itself, time or a limit decided`)
+    lines.push(`not by the grant: ${counted(other, 'denial')}; the statement itself, time or a limit decided`)
   if (cut > 0)
-    lines.push(colors.yellow(`${cut} cannot be decided again: their accesses are not recorded whole`))
+    lines.push(
+      colors.yellow(
+        `cannot be decided again: ${counted(cut, 'verdict')}; the accesses are not recorded whole`,
+      ),
+    )
   if (unknown > 0)
     lines.push(
-      colors.yellow(`${unknown} cannot be decided again: the start of their session is not in these files`),
+      colors.yellow(
+        `cannot be decided again: ${counted(unknown, 'verdict')}; the start of the session is not in these files`,
+      ),
     )
   return lines
 }

@@ -1,7 +1,8 @@
 import { type VerifyOptions, type VerifyReport, verifyFiles } from '../../audit/verify.ts'
 import { colors } from '../colors.ts'
+import { counted } from '../counted.ts'
 import { CommandError, EXIT } from '../exit.ts'
-import { configOf, filesOf, type LogOptions, sizeOf, verifierOf } from './log-files.ts'
+import { filesOf, type LogOptions, sizeOf, verifierOf } from './log-files.ts'
 import { bytesWords, Progress } from './progress.ts'
 
 export type VerifyCommandOptions = LogOptions & {
@@ -17,7 +18,7 @@ const SHOWN_MAX = 20
 export async function auditVerify(named: readonly string[], options: VerifyCommandOptions): Promise<void> {
   let files = filesOf(named, options)
   // Files that were named, perhaps far from any configuration, are checked with keys that are named.
-  const verifier = verifierOf(options.key ?? [], () => (named.length > 0 ? undefined : configOf(options)))
+  const verifier = verifierOf(options.key ?? [], named.length > 0 ? undefined : options)
   const expectedHead = headOf(options.expectHead)
   let report = await verified(files, { verifier, expectedHead })
   // A file that was rotated while it was its turn is not where it was looked for.
@@ -66,13 +67,13 @@ function words(report: VerifyReport, checksSignatures: boolean): string[] {
   if (findingCount > lines.length) lines.push(`  and ${findingCount - lines.length} more: see --json`)
   const span = first === undefined || head === undefined ? '' : `, ${first.time} to ${head.time}`
   lines.push(
-    `${findingCount === 0 ? colors.green('whole') : colors.red('NOT whole')}: ${records} records in ${files.length} file${files.length === 1 ? '' : 's'}, ${bytesWords(bytes)}${span}`,
+    `${findingCount === 0 ? colors.green('whole') : colors.red('NOT whole')}: ${counted(records, 'record')} in ${counted(files.length, 'file')}, ${bytesWords(bytes)}${span}`,
   )
   if (head !== undefined) lines.push(`head: ${head.seq}:${head.hash}`)
   lines.push(...signatures(report, checksSignatures))
   if (report.unfinishedBytes > 0) {
     lines.push(
-      `at the end stand ${report.unfinishedBytes} bytes of a record that is being written, or was torn`,
+      `at the end stand ${counted(report.unfinishedBytes, 'byte')} of a record that is being written, or was torn`,
     )
   }
   return lines
@@ -83,7 +84,7 @@ function signatures({ checkpoints, signedSeq, head }: VerifyReport, checked: boo
     return [
       checkpoints === 0
         ? colors.yellow('no checkpoints: the chain shows changes, but not whether all of it was made anew')
-        : colors.yellow(`${checkpoints} checkpoints were not checked: name their public key with --key`),
+        : colors.yellow(`not checked: ${counted(checkpoints, 'checkpoint')}; name the public key with --key`),
     ]
   }
   if (signedSeq === undefined || head === undefined) return []
@@ -93,7 +94,7 @@ function signatures({ checkpoints, signedSeq, head }: VerifyReport, checked: boo
     ...(behind > 0
       ? [
           colors.yellow(
-            `${behind} records stand behind the last checkpoint: that none was cut off there, only --expect-head can tell`,
+            `behind the last checkpoint: ${counted(behind, 'record')}; that none was cut off there, only --expect-head can tell`,
           ),
         ]
       : []),

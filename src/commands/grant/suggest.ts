@@ -2,6 +2,7 @@ import { stringify } from 'yaml'
 import { compileLines, parseLines } from '../../grants/grant.ts'
 import { type SuggestedGrant, suggestGrant } from '../../grants/suggest.ts'
 import { configOf, type LogOptions } from '../audit/log-files.ts'
+import { counted } from '../counted.ts'
 import { CommandError, EXIT } from '../exit.ts'
 import { type History, type HistoryFilter, readHistory } from './history.ts'
 
@@ -61,15 +62,20 @@ function suggestionOf(history: History, { generalise = false }: SuggestOptions):
   return { ...grant, notes }
 }
 
+/** @param cut statements whose record leaves accesses out */
+export function cutWords(cut: number): string {
+  return `left out: ${counted(cut, 'statement')} of which the record does not keep all`
+}
+
 function notesOf({ protocol, naming, done, cut }: History, { allow }: SuggestedGrant): string[] {
   const notes: string[] = []
-  if (cut > 0) notes.push(`${cut} statements name more than a record keeps, and are left out`)
+  if (cut > 0) notes.push(cutWords(cut))
   const matcher = naming && compileLines(parseLines(allow, protocol), naming)
   const missing = done.filter(
     ({ access }) => access.kind !== 'metadata' && matcher?.covering(access) === undefined,
   )
   if (matcher !== undefined && missing.length > 0)
-    notes.push(`${missing.length} things that were done no allow line can cover`)
+    notes.push(`no allow line can cover ${counted(missing.length, 'thing')} that was done`)
   return notes
 }
 
@@ -103,8 +109,4 @@ function asJson(suggested: readonly Suggested[]): unknown {
     to: history.to,
     notes,
   }))
-}
-
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -3,9 +3,10 @@ import { type UnusedRights, unusedRights } from '../../grants/unused.ts'
 import type { PeriodOptions } from '../audit/filter-options.ts'
 import { configOf, type LogOptions } from '../audit/log-files.ts'
 import { colors } from '../colors.ts'
+import { counted } from '../counted.ts'
 import { grantNamed } from '../option-values.ts'
 import { type History, historyKey, readHistory } from './history.ts'
-import { counted } from './suggest.ts'
+import { cutWords } from './suggest.ts'
 
 export type UnusedOptions = LogOptions &
   PeriodOptions & {
@@ -64,8 +65,7 @@ function asText({ grant, history, rights }: Found): string {
   const lines = [
     `${head}: ${counted(history.statements, 'statement')} of ${counted(history.runs.size, 'run')}`,
   ]
-  if (history.cut > 0)
-    lines.push(`  ${history.cut} statements name more than a record keeps, and are left out`)
+  if (history.cut > 0) lines.push(`  ${cutWords(history.cut)}`)
   for (const { line, text, unused: rightsUnused, whole, wider } of rights.lines) {
     const place = `line ${line + 1}`
     if (whole) lines.push(`  ${colors.red('unused')}  ${place}  ${text}`)

@@ -134,6 +134,26 @@ test('what a terminal would obey is shown, not done', () => {
   }
 })
 
+test('a log that is not to be signed is whole without a signature, and says what that leaves open', async () => {
+  const plain = join(folder, 'plain.yaml')
+  writeFileSync(
+    plain,
+    stringify({
+      systems: { shop: { protocol: 'postgres', listen: '127.0.0.1:0', decoy: true } },
+      issuers: [{ issuer: 'bulkhead', key: './keys/issuer.pub.jwk' }],
+      audit: { file: './plain.jsonl' },
+    }),
+  )
+  const log = new AuditLog(join(folder, 'plain.jsonl'))
+  log.appendEvent('proxy.start', undefined, {})
+  log.close()
+  const { code, out } = await audit('verify', '--config', plain)
+  assert.equal(code, 0, out)
+  assert.match(out, /^whole: 1 record in 1 file,/)
+  assert.match(out, /^no checkpoints: /m)
+  assert.equal((await audit('verify', '--config', plain, '--key', './keys/issuer.pub.jwk')).code, 1)
+})
+
 test('wrong questions are answered in one line', async () => {
   const options = { config: join(folder, 'bulkhead.yaml'), json: false }
   const wrong = (asked: Promise<void>): Promise<void> =>
