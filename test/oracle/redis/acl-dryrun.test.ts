@@ -14,7 +14,7 @@ import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { matchGlob } from '../../../src/grants/glob.ts'
 import { ownRedisServer } from '../../support/servers.ts'
 import { compare } from './acl.ts'
-import { Dice } from './generate.ts'
+import { commandsOf, Dice } from './generate.ts'
 
 const COMMANDS = Number(process.env['BULKHEAD_ORACLE_COMMANDS'] ?? 20_000)
 const SEED = Number(process.env['BULKHEAD_ORACLE_SEED'] ?? 1)
@@ -47,6 +47,11 @@ test('no command is allowed that the ACL of a server with the same rules denies'
   const tally = await compare({ client, catalog, names, seed: SEED, commands: COMMANDS })
   t.diagnostic(
     `${tally.compared} compared: ${tally.bothAllow} allowed by both, ${tally.bothDeny} denied by both, ${tally.wrongArity} of another arity`,
+  )
+  const grantable = commandsOf(names).filter(({ decision }) => decision.is === 'grantable')
+  const never = grantable.map(({ name }) => name).filter((name) => !tally.namesAllowed.has(name))
+  t.diagnostic(
+    `${commands.length} commands of the server, ${tally.names.size} compared; of ${grantable.length} that a category can grant all are allowed by both but ${never.join(', ') || 'none'}`,
   )
   for (const [reason, count] of tally.stricter) t.diagnostic(`${count} stricter: ${reason}`)
   assert.deepEqual(tally.looser, [])

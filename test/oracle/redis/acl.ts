@@ -19,6 +19,9 @@ export type Tally = {
   readonly looser: string[]
   /** Stricter without a reason that was thought of. */
   readonly unexplained: string[]
+  /** Names of commands that were compared, and of those that both have allowed at least once. */
+  readonly names: Set<string>
+  readonly namesAllowed: Set<string>
 }
 
 /** Needs no allow line here, so that the user of the server gets them at the root. */
@@ -94,7 +97,7 @@ export async function compare({ client, catalog, names, seed, commands }: Run): 
   const analyser = new RedisAnalyser(catalog)
   const tally: Tally = {
     ...{ compared: 0, bothAllow: 0, bothDeny: 0, wrongArity: 0 },
-    ...{ stricter: new Map(), looser: [], unexplained: [] },
+    ...{ stricter: new Map(), looser: [], unexplained: [], names: new Set(), namesAllowed: new Set() },
   }
   const free = rows.filter(isFree).map((row) => `+${row.name}`)
   while (tally.compared < commands) {
@@ -149,6 +152,8 @@ function count(
   const { row, words, lines, analysis, ours, server } = found
   const theirs = server === 'OK'
   tally.compared += 1
+  tally.names.add(row.name)
+  if (ours && theirs) tally.namesAllowed.add(row.name)
   if (ours && theirs) tally.bothAllow += 1
   else if (!ours && !theirs) tally.bothDeny += 1
   else if (ours && server.startsWith('ERR wrong number of arguments')) tally.wrongArity += 1

@@ -1,6 +1,7 @@
 /** Random grants and random commands, the same for the same seed. */
 import type { CommandRow } from '../../../protocols/redis/commands/row.ts'
 import { COMMANDS } from '../../../protocols/redis/index.ts'
+import { shapeOf } from './shapes.ts'
 
 export type Word = Buffer | string
 
@@ -169,6 +170,11 @@ function everythingLast(words: readonly string[], everything: readonly string[])
 export function command(dice: Dice, row: CommandRow): Word[] {
   const words: Word[] = row.name.split('|').map((word) => recased(dice, word))
   const known = words.length
+  const shape = dice.chance(50) ? shapeOf(dice, row.name) : undefined
+  if (shape !== undefined) {
+    words.push(...shape.map((word) => (word === 'K' ? dice.pick(KEYS) : word)))
+    return dice.chance(15) ? mutated(dice, words) : words
+  }
   const size = Math.abs(row.arity) - known + (row.arity < 0 ? dice.int(5) : 0)
   for (let n = 0; n < size; n++) words.push(argument(dice))
   for (const spec of row.keys) {
@@ -211,7 +217,7 @@ function structured(dice: Dice, row: CommandRow, plain: Word[]): Word[] {
         ...head,
         key(),
         ...some([
-          () => ['STORE', key()],
+          () => ['STORE', dice.pick(['STORE', 'LIMIT', key(), key()])],
           () => ['BY', dice.pick(['nosort', 'w:*', 'STORE', key()])],
           () => ['GET', dice.pick(['#', 'w:*', 'STORE', key()])],
           () => ['LIMIT', '0', '1'],
@@ -226,15 +232,22 @@ function structured(dice: Dice, row: CommandRow, plain: Word[]): Word[] {
         ...(row.parser === 'georadius' ? ['1', '1', '1'] : [key(), '1']),
         'km',
         ...some([
-          () => [dice.pick(['STORE', 'STOREDIST', 'storedist']), key()],
-          () => ['COUNT', '1'],
+          () => [
+            dice.pick(['STORE', 'STOREDIST', 'storedist']),
+            dice.pick(['STORE', 'StoreDist', key(), key()]),
+          ],
+          () => ['COUNT', dice.pick(['1', '1', 'STORE'])],
           () => [dice.pick(['WITHDIST', 'ASC', 'ANY'])],
         ]),
       ]
     case 'xread':
     case 'xreadgroup': {
       const streams = 1 + dice.int(3)
-      const before = [() => ['COUNT', '1'], () => ['BLOCK', '1'], () => ['NOACK']]
+      const before = [
+        () => ['COUNT', dice.pick(['1', '1', 'STREAMS'])],
+        () => ['BLOCK', dice.pick(['1', '1', 'streams'])],
+        () => ['NOACK'],
+      ]
       const group = row.parser === 'xreadgroup' || dice.chance(10) ? ['GROUP', key(), key()] : []
       const parts = [group, some(before)]
       if (dice.chance(30)) parts.reverse()
