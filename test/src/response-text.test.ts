@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, get, type IncomingMessage } from 'node:http'
+import { type ClientRequest, createServer, get, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { responseText } from '../../src/response-text.ts'
@@ -16,25 +16,28 @@ after(() => {
   server.close()
 })
 
-async function answerOf(path: string): Promise<IncomingMessage> {
+async function asked(path: string): Promise<{ request: ClientRequest; response: IncomingMessage }> {
   if (!server.listening) await once(server.listen(0, '127.0.0.1'), 'listening')
   const request = get({ host: '127.0.0.1', port: (server.address() as AddressInfo).port, path })
   request.on('error', () => undefined)
   const [response] = (await once(request, 'response')) as [IncomingMessage]
-  return response
+  return { request, response }
 }
 
+const textOf = async (path: string, bytesMax: number): Promise<string> =>
+  responseText((await asked(path)).response, bytesMax)
+
 test('a body is read whole up to a bound of bytes', async () => {
-  assert.equal(await responseText(await answerOf('/whole'), 5), 'grün')
-  await assert.rejects(responseText(await answerOf('/whole'), 4), /longer than 4 bytes/)
+  assert.equal(await textOf('/whole', 5), 'grün')
+  await assert.rejects(textOf('/whole', 4), /longer than 4 bytes/)
 })
 
 test('a body without an end is given up, and its connection with it', async () => {
-  const response = await answerOf('/endless')
+  const { request, response } = await asked('/endless')
   await assert.rejects(responseText(response, 10_000), /longer than 10000 bytes/)
-  assert.equal(response.destroyed, true)
+  assert.equal(request.destroyed, true)
 })
 
 test('a body that breaks off is no body', async () => {
-  await assert.rejects(responseText(await answerOf('/cut'), 1_000))
+  await assert.rejects(textOf('/cut', 1_000))
 })
