@@ -4,6 +4,7 @@ import type { AgentCredentials } from '../../protocols/login.ts'
 import type { AuditContext } from '../audit/event.ts'
 import type { RunToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
+import { followHop } from './hop.ts'
 import type { System } from './system.ts'
 
 /** Characters of a user name that a record keeps: those of a run id, and a few more. */
@@ -31,22 +32,22 @@ export class LoginRecord {
     })
   }
 
+  /** @param target within this system; `undefined`: the system itself */
   hop(kind: HopKind, target: string | undefined, token: RunToken | undefined): void {
-    const { shared, metrics, config } = this.#system
-    metrics.hop(kind)
-    shared.audit.appendEvent('hop', this.#context(token), {
-      kind,
-      from: token?.system,
-      to: target === undefined ? config.name : `${config.name}/${target}`,
-    })
-    if (token === undefined) return
-    const nowMs = shared.now()
-    const entry = shared.runs.ledger.entryOf(token, nowMs)
-    entry.hopped(config.name)
-    if (shared.config.onHop[kind] !== 'quarantine') return
-    shared.audit.appendEvent('quarantine', this.#context(token), { kind })
-    const message = 'this run tried to leave its system and is quarantined'
-    shared.runs.quarantine(token, { kind, nowMs }, { kind: 'hop', message })
+    const { shared, config } = this.#system
+    const context = this.#context(token)
+    const { audit, runs } = shared
+    followHop(
+      this.#system,
+      { kind, target: target === undefined ? config.name : `${config.name}/${target}` },
+      {
+        record: {
+          hop: (_, to) => audit.appendEvent('hop', context, { kind, from: token?.system, to }),
+          quarantined: () => audit.appendEvent('quarantine', context, { kind }),
+        },
+        run: token && { token, entry: runs.ledger.entryOf(token, shared.now()) },
+      },
+    )
   }
 
   backendFailed(fault: string, message: string, token: RunToken): void {

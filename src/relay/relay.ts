@@ -14,6 +14,7 @@ import type { Judge, Judgement } from '../policy/judge.ts'
 import type { RunEntry } from '../runs/ledger.ts'
 import type { LiveSession } from '../runs/live.ts'
 import { sayGoodbye } from './goodbye.ts'
+import { followHop } from './hop.ts'
 import { Running } from './running.ts'
 import { EXPIRED, SessionLimits } from './session-limits.ts'
 import { SessionRecord } from './session-record.ts'
@@ -22,9 +23,6 @@ import { writeAll } from './write-all.ts'
 
 /** Bytes of our own answers that may wait for a client. Far above those to any pipeline: some clients read only behind it. */
 const WAITING_BYTES_MAX = 16 << 20
-
-/** Characters of a hop's target that its record keeps. */
-const HOP_TARGET_CHARACTERS_MAX = 256
 
 /** After this long over statements that wait in one session, the other sessions get their turn. */
 const TURN_MS = 20
@@ -327,25 +325,12 @@ export class Relay implements LiveSession, Waiter {
     if (verdict.reason === 'token_expired') {
       this.end(EXPIRED)
     } else if (verdict.hop !== undefined) {
-      this.#hop(verdict.hop.kind, verdict.hop.target)
+      followHop(this.#system, verdict.hop, {
+        record: this.#record,
+        run: this,
+        end: (cause) => this.end(cause),
+      })
     }
-  }
-
-  #hop(kind: Parameters<System['metrics']['hop']>[0], target: string | undefined): void {
-    const { shared, metrics } = this.#system
-    metrics.hop(kind)
-    const to = target?.slice(0, HOP_TARGET_CHARACTERS_MAX)
-    this.entry.hopped(to)
-    this.#record.hop(kind, to)
-    const then = shared.config.onHop[kind]
-    if (then === 'reject') return
-    const cause: EndCause = { kind: 'hop', message: 'this run tried to leave its system' }
-    if (then === 'end_session') {
-      this.end(cause)
-      return
-    }
-    this.#record.event('quarantine', { kind })
-    shared.runs.quarantine(this.token, { kind, nowMs: shared.now() }, cause)
   }
 
   #recordCompletions(): void {

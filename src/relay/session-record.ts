@@ -8,9 +8,6 @@ import type { RunToken } from '../grants/token.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
 import type { System } from './system.ts'
 
-/** Characters of a hop's target that its record keeps. */
-const HOP_TARGET_CHARACTERS_MAX = 256
-
 /** Hops that aim at a name, which is recorded whatever becomes of literals. */
 const NAMING_HOPS: ReadonlySet<HopKind> = new Set(['wrong_system', 'decoy', 'wrong_database'])
 
@@ -91,8 +88,11 @@ export class SessionRecord {
   hop(kind: HopKind, target: string | undefined): void {
     const keepsTarget = this.#keepsLiterals || NAMING_HOPS.has(kind)
     const from = this.#system.config.name
-    const to = keepsTarget ? target?.slice(0, HOP_TARGET_CHARACTERS_MAX) : undefined
-    this.event('hop', { kind, from, to })
+    this.event('hop', { kind, from, to: keepsTarget ? target : undefined })
+  }
+
+  quarantined(kind: HopKind): void {
+    this.event('quarantine', { kind })
   }
 
   /** @param durationUs microseconds since the statement left */
