@@ -4,16 +4,17 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
+import { after, afterEach, before, test } from 'node:test'
+import type { Redis } from 'ioredis'
 import { stringify } from 'yaml'
 import { type Ran, runCli, startCli } from '../support/cli.ts'
+import { redisClient } from '../support/drivers.ts'
 import { temporaryFolder } from '../support/folders.ts'
 import { ownRedisServer } from '../support/servers.ts'
 
 let server: Awaited<ReturnType<typeof ownRedisServer>>
 const folder = temporaryFolder()
-const processes: ChildProcessWithoutNullStreams[] = []
+const running: Pick<Served, 'process' | 'ended'>[] = []
 
 const cli = (...args: string[]): Promise<Ran> => runCli(args, { cwd: folder })
 
@@ -44,10 +45,15 @@ before(async () => {
   await cli('init')
   configure(GRANT)
 })
-after(async () => {
-  for (const process of processes) process.kill('SIGKILL')
-  await server.stop()
+
+// One that a failed test has left would hold the audit log of all that come after it.
+afterEach(async () => {
+  for (const { process, ended } of running.splice(0)) {
+    process.kill('SIGKILL')
+    await ended
+  }
 })
+after(() => server.stop())
 
 type Served = {
   readonly process: ChildProcessWithoutNullStreams
@@ -59,14 +65,12 @@ type Served = {
 
 async function serve(): Promise<Served> {
   const process = startCli(['serve'], { cwd: folder })
-  processes.push(process)
   let log = ''
   process.stderr.setEncoding('utf8')
   process.stderr.on('data', (chunk: string) => {
     log += chunk
     process.emit('logged')
   })
-  const ended = once(process, 'close').then(([code]) => code as number | null)
   const said = async (pattern: RegExp): Promise<string> => {
     for (;;) {
       const found = pattern.exec(log)
@@ -75,22 +79,14 @@ async function serve(): Promise<Served> {
       await Promise.race([once(process, 'logged'), once(process, 'close')])
     }
   }
+  const ended = once(process, 'close').then(([code]) => code as number | null)
+  running.push({ process, ended })
   const port = Number(await said(/on 127\.0\.0\.1:(\d+)/))
   await said(/audit in/)
   return { process, port, said, ended }
 }
 
-function connect(port: number, password: string): Redis {
-  const client = new Redis({
-    host: '127.0.0.1',
-    port,
-    password,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-  })
-  client.on('error', () => undefined)
-  return client
-}
+const connect = (port: number, token: string): Redis => redisClient({ host: '127.0.0.1', port }, { token })
 
 const issued = async (...more: string[]): Promise<string> =>
   (
@@ -116,7 +112,7 @@ test('a run is listed, shown, revoked and released on the command line, with its
   const listed = await cli('runs')
   assert.equal(listed.code, 0, listed.err)
   assert.match(listed.out, /^RUN +AGENT +GRANT +SYSTEMS/)
-  assert.match(listed.out, /^r-42 +picker +warm +carts +- +1\/1 +\d+ +1 +0 +.* live$/m)
+  assert.match(listed.out, /^r-42 +picker +warm +carts +- +1\/1 +\d+ +0 +1 +0 +.* live$/m)
   const asJson = JSON.parse((await cli('runs', '--live', '--json')).out) as { runs: { run: string }[] }
   assert.deepEqual(
     asJson.runs.map(({ run }) => run),
@@ -147,13 +143,7 @@ test('a run is listed, shown, revoked and released on the command line, with its
   const url = (await cli('issue', '--secret', '--grant', 'warm', '--run', 'r-42')).out.trim()
   const { password } = new URL(url)
   assert.match(password, /^[\w-]{32}$/)
-  const withSecret = new Redis({
-    host: '127.0.0.1',
-    port: served.port,
-    username: 'r-42',
-    password,
-    retryStrategy: () => null,
-  })
+  const withSecret = redisClient({ host: '127.0.0.1', port: served.port }, { run: 'r-42', token: password })
   assert.equal(await withSecret.get('cart:7'), 'apple')
   withSecret.disconnect()
 
