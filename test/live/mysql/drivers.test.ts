@@ -285,7 +285,11 @@ describe('the control connection', () => {
     await direct.query(`grant all on ${database.database}.* to ${user}`)
     const target = {
       ...connection(database),
-      ...{ user, password: 'hunter2', schema: '', tls: 'disable', ca: undefined },
+      user,
+      password: 'hunter2',
+      schema: '',
+      tls: 'disable',
+      ca: undefined,
     } as const
     const backend = openMysqlBackend(target, (notice) => notices.push(notice))
     try {
