@@ -30,7 +30,7 @@ export async function auditVerify(named: readonly string[], options: VerifyComma
   process.exitCode = report.findingCount === 0 ? EXIT.ok : EXIT.denied
   process.stdout.write(
     options.json
-      ? `${JSON.stringify({ whole: report.findingCount === 0, signaturesChecked: verifier !== undefined, ...report })}\n`
+      ? `${JSON.stringify(asJson(report, verifier !== undefined))}\n`
       : `${words(report, verifier !== undefined).join('\n')}\n`,
   )
 }
@@ -54,6 +54,19 @@ function headOf(
     throw new CommandError('--expect-head is `SEQ:HASH` or `HASH`, as `audit verify` prints the head')
   }
   return { seq: seq === undefined ? undefined : Number(seq), hash }
+}
+
+function asJson(report: VerifyReport, checksSignatures: boolean): unknown {
+  const { files, records, bytes, first, head, checkpoints, findings } = report
+  return {
+    whole: report.findingCount === 0,
+    signatures_checked: checksSignatures,
+    ...{ files, records, bytes, first, head, checkpoints },
+    signed_seq: report.signedSeq,
+    unfinished_bytes: report.unfinishedBytes,
+    findings,
+    finding_count: report.findingCount,
+  }
 }
 
 function words(report: VerifyReport, checksSignatures: boolean): string[] {

@@ -81,7 +81,11 @@ test('a whole log is told with its head, which can be asked for later; a changed
   assert.match(bad.out, /^NOT whole/m)
   const json = JSON.parse((await audit('verify', '--json', changed)).out) as Record<string, unknown>
   assert.equal(json['whole'], false)
-  assert.equal(json['signaturesChecked'], false, 'files that are named are checked with keys that are named')
+  assert.deepEqual(Object.keys(json), [
+    ...['whole', 'signatures_checked', 'files', 'records', 'bytes', 'first', 'head', 'checkpoints'],
+    ...['unfinished_bytes', 'findings', 'finding_count'],
+  ])
+  assert.equal(json['signatures_checked'], false, 'files that are named are checked with keys that are named')
 })
 
 test('a query finds records by their fields, over all files', async () => {

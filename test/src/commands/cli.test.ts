@@ -185,7 +185,13 @@ test('check tells a decoy from what is only not granted, and what a grant that o
   const observed = await check('delete from orders')
   assert.equal(observed.code, 1)
   assert.match(observed.out, /^WOULD DENY {2}not_granted, and relay it: the grant only observes/)
-  assert.match((await check('delete from orders', '--json')).out, /"verdict":"would_deny"/)
+  assert.deepEqual(JSON.parse((await check('delete from orders', '--json')).out), {
+    verdict: 'would_deny',
+    action: 'delete',
+    accesses: [{ action: 'delete', resource: 'public.orders' }],
+    reason: 'not_granted',
+    missing: [{ action: 'delete', resource: 'public.orders' }],
+  })
 })
 
 test('a statement that no reader understands is denied, not a crash', async () => {
