@@ -45,14 +45,33 @@ async function checksum(): Promise<string> {
   return JSON.stringify([sums, objects, accounts])
 }
 
+/**
+ * Each in a session of its own. For a name that is not known the catalog is read again, at most once a second: so they
+ * wait for one reading, and not each for its own.
+ */
+async function eachAtOnce(
+  statements: readonly string[],
+  attempt: (client: Connection, statement: string) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    statements.map(async (statement) => {
+      const client = await stage?.connectAgent()
+      assert.ok(client)
+      await attempt(client, statement).finally(() => client.end())
+    }),
+  )
+}
+
 for (const { trick, reason, hop, statements } of cases) {
   test(`through the proxy, nothing that ${trick} gets through (${hop ?? reason})`, async () => {
     const beforehand = await checksum()
-    for (const statement of statements) {
-      const { errno, text } = await ask(agent, statement)
+    const attempt = async (client: Connection, statement: string): Promise<void> => {
+      const { errno, text } = await ask(client, statement)
       assert.notEqual(errno, 0, `it was answered: ${statement.slice(0, 200)}`)
       assert.ok(!text.includes(SECRET_TEXT), `it was told: ${statement.slice(0, 200)}`)
     }
+    if (reason === 'unknown_object') await eachAtOnce(statements, attempt)
+    else for (const statement of statements) await attempt(agent, statement)
     assert.equal(await checksum(), beforehand)
     assert.equal((await ask(agent, 'select id from orders')).errno, 0)
   })

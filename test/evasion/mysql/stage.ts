@@ -4,6 +4,7 @@
  */
 import { type Connection, createConnection } from 'mysql2/promise'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
+import { connectMysql } from '../../support/drivers.ts'
 import { startProxy, type TestProxy } from '../../support/proxy.ts'
 import { ALLOW, DATABASE, SCHEMA, SCHEMA_MARIADB, SECRET_TEXT } from './database.ts'
 
@@ -12,6 +13,8 @@ export type Stage = {
   readonly administrator: Connection
   readonly proxy: TestProxy
   readonly agent: Connection
+  /** Another session of the same run. */
+  connectAgent(): Promise<Connection>
   /** Ends all of it, the server too. */
   end(): Promise<void>
 }
@@ -36,18 +39,16 @@ export async function setStage(server: DatabaseServer): Promise<Stage> {
     },
     grants: { agent: { system: DATABASE, allow: ALLOW, metadata: 'introspect' } },
   })
-  const agent = await createConnection({
-    ...proxy.address(DATABASE),
-    user: 'evader',
-    password: await proxy.token('agent', 'evader'),
-    database: DATABASE,
-    ssl: { rejectUnauthorized: false },
-    flags: ['-IGNORE_SPACE'],
-  })
+  const connectAgent = async (): Promise<Connection> => {
+    const login = { run: 'evader', token: await proxy.token('agent', 'evader'), database: DATABASE }
+    return connectMysql(proxy.address(DATABASE), login, { flags: ['-IGNORE_SPACE'] })
+  }
+  const agent = await connectAgent()
   return {
     administrator,
     proxy,
     agent,
+    connectAgent,
     async end() {
       agent.destroy()
       await proxy.stop()

@@ -82,17 +82,35 @@ async function checksum(): Promise<unknown> {
   return rows[0]?.[0]
 }
 
+/**
+ * Each in a session of its own. For a name that is not known the catalog is read again, at most once a second: so they
+ * wait for one reading, and not each for its own.
+ */
+async function eachAtOnce(
+  statements: readonly string[],
+  attempt: (client: Client, statement: string) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    statements.map(async (statement) => {
+      const client = await connectAgent()
+      await attempt(client, statement).finally(() => client.end())
+    }),
+  )
+}
+
 for (const hiding of HIDES) {
   for (const extended of [false, true]) {
     const protocol = extended ? 'the extended protocol' : 'a simple query'
     test(`by ${protocol}, nothing gets through that ${hiding.trick}`, async () => {
       const beforehand = await checksum()
-      for (const statement of hiding.statements) {
-        const { error, text } = await ask(agent, statement, extended)
+      const attempt = async (client: Client, statement: string): Promise<void> => {
+        const { error, text } = await ask(client, statement, extended)
         assert.ok(error !== undefined, `it was answered: ${statement.slice(0, 200)}`)
         assert.ok(!text.includes(SECRET_TEXT), `it was told: ${statement.slice(0, 200)}`)
-        await agent.query('rollback')
+        await client.query('rollback')
       }
+      if (hiding.reason === 'unknown_object') await eachAtOnce(hiding.statements, attempt)
+      else for (const statement of hiding.statements) await attempt(agent, statement)
       assert.equal(await checksum(), beforehand)
     })
   }
