@@ -153,8 +153,11 @@ export interface Session {
   readonly clientIsAhead: boolean
   /** True while no statement is running and no transaction is open: a drain may end the session here. */
   readonly idle: boolean
-  /** Set once the session is over by the client's wish (Terminate, COM_QUIT, QUIT): flush and close both sides. */
-  readonly finished: boolean
+  /**
+   * Set once the session is over: flush and close both sides. By the `client`'s wish (Terminate, COM_QUIT, QUIT), or because a
+   * reply went past its `limit` in the middle, where nothing can say so.
+   */
+  readonly finished: 'client' | 'limit' | undefined
   /**
    * Ends the session from our side: leaves the database's own fatal error for the client where the stream is at
    * a message boundary, and nothing more for the server than a clean goodbye.

@@ -103,7 +103,7 @@ export class MysqlSession implements Session {
   #statements = 0
   #serverSaidGoodbye = false
   #ended = false
-  finished = false
+  finished: 'client' | undefined
 
   constructor(parts: MysqlSessionParts) {
     this.#parts = parts
@@ -194,7 +194,8 @@ export class MysqlSession implements Session {
   }
 
   next(): Statement | undefined {
-    if (this.#busy || this.finished || this.#ended || this.#parts.cancels.pending) return undefined
+    if (this.#busy || this.finished !== undefined || this.#ended || this.#parts.cancels.pending)
+      return undefined
     if (this.#own.isDue) {
       this.#runOwn()
       return undefined
@@ -209,7 +210,7 @@ export class MysqlSession implements Session {
     if (command === undefined) return undefined
     if (command.kind === 'quit') {
       this.#goodbye()
-      this.finished = true
+      this.finished = 'client'
       return undefined
     }
     this.#statements += 1
@@ -376,7 +377,7 @@ export class MysqlSession implements Session {
     if (this.#ended) return
     this.#ended = true
     const sequence = this.#sequenceOfEnd()
-    if (sequence !== undefined && !this.finished && !this.#serverSaidGoodbye) {
+    if (sequence !== undefined && this.finished === undefined && !this.#serverSaidGoodbye) {
       this.#client.push(errorPacket(sequence, endError(cause)))
     }
     if (!this.#busy) this.#goodbye()
@@ -390,7 +391,7 @@ export class MysqlSession implements Session {
   }
 
   #goodbye(): void {
-    if (this.finished) return
+    if (this.finished !== undefined) return
     this.#server.push(packet(0, Buffer.of(COM.QUIT)))
   }
 }

@@ -91,7 +91,7 @@ export class PostgresSession implements Session {
   /** True while only the server's answers can let the client's next message be understood. */
   #stalled = false
   #flushed = false
-  #finished = false
+  #finished: 'client' | undefined
   #over = false
   #statementId = 0
   #nonce: string | undefined
@@ -187,7 +187,7 @@ export class PostgresSession implements Session {
     )
   }
 
-  get finished(): boolean {
+  get finished(): 'client' | undefined {
     return this.#finished
   }
 
@@ -378,7 +378,7 @@ export class PostgresSession implements Session {
       case CLIENT.flush:
         return this.#pass(length)
       default:
-        this.#finished = true
+        this.#finished = 'client'
         this.#outbox.push(this.#inbox.take(1 + length))
         return false
     }

@@ -357,8 +357,9 @@ export class RedisSession implements Session {
     return this.#replies.owed === 0 && !this.#inMulti && !this.#value.isUnderWay
   }
 
-  get finished(): boolean {
-    return (this.#quitting && this.#replies.owed === 0) || this.#replies.over
+  get finished(): 'client' | 'limit' | undefined {
+    if (this.#replies.over) return 'limit'
+    return this.#quitting && this.#replies.owed === 0 ? 'client' : undefined
   }
 
   end(cause: EndCause): void {

@@ -225,7 +225,8 @@ export class Relay implements LiveSession, Waiter {
     const toClient = writeAll(this.#client, this.#session.takeForClient())
     metrics.relayed('to_client', toClient)
     countRelayed(toBackend + toClient)
-    if (this.#session.finished) this.#close()
+    const { finished } = this.#session
+    if (finished !== undefined) this.#close(finished)
     else if (this.#drainCause !== undefined && this.#session.idle && !this.#deferred && !this.#refreshing)
       this.end(this.#drainCause)
     else this.#balance()
@@ -360,7 +361,7 @@ export class Relay implements LiveSession, Waiter {
   }
 
   readonly #drained = (): void => this.#balance()
-  readonly #clientGone = (): void => this.#close()
+  readonly #clientGone = (): void => this.#close('client')
 
   readonly #upstreamGone = (): void => {
     if (this.#over) return
@@ -413,11 +414,11 @@ export class Relay implements LiveSession, Waiter {
     this.#shutSockets()
   }
 
-  /** The client left. */
-  #close(): void {
+  /** The session is over without a word from us. */
+  #close(cause: 'client' | 'limit'): void {
     if (this.#over) return
     this.#recordCompletions()
-    this.#record.event('session.end', { cause: 'client' })
+    this.#record.event('session.end', { cause })
     // A client may send its last statement and leave in one turn: it leaves as it would have without the wait.
     if (this.#isRecorded() && this.#held) writeAll(this.#upstream, this.#session.takeForServer())
     this.#shutSockets()

@@ -149,7 +149,7 @@ export async function openWireProxy(options: {
         completions.push(done)
       for (const bytes of session.takeForServer()) upstream.write(bytes)
       for (const bytes of session.takeForClient()) client.write(bytes)
-      if (session.finished) upstream.end()
+      if (session.finished !== undefined) upstream.end()
       if (session.clientIsAhead) client.pause()
       else client.resume()
     }

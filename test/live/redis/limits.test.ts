@@ -20,10 +20,12 @@ before(async () => {
   await direct.setrange('k:big', 5_000_000, 'x')
   await direct.xadd('k:stream', '1-1', 'f', 'v')
   for (let i = 2; i < 200; i++) await direct.xadd('k:stream', `${i}-1`, 'f', 'v')
+  for (let i = 1; i < 150; i++) await direct.xadd('k:wide', `${i}-1`, 'f', 'v'.repeat(20_000))
   proxy = await startProxy({
     systems: { here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } } },
     grants: {
       small: { system: 'here', allow: ['+@all ~k:*'], limits: { rows: 100, bytes: '64KiB' } },
+      wide: { system: 'here', allow: ['+@all ~k:*'], limits: { bytes: '2MiB' } },
       quick: { system: 'here', allow: ['+@all ~k:*'], limits: { statement_timeout: '300ms' } },
     },
   })
@@ -85,4 +87,16 @@ test('a wait whose time is up ends with the denial, and the connection goes on',
   }
   const cut = proxy.records().filter(({ event, limit }) => event === 'result' && limit === 'time')
   assert.ok(cut.length >= 2)
+})
+
+test('a reply that passes its limit in the middle ends the session, and the record says that the limit did', async () => {
+  const client = await agent('wide', 3)
+  // What its headers do not tell of is held up to 1 MiB, and passes beyond.
+  assert.deepEqual(await client.ask('XRANGE k:wide - +'), [])
+  assert.ok(client.closed)
+  const ofRun = proxy.records().filter(({ run }) => run === 'r-wide')
+  const result = ofRun.find(({ event, limit }) => event === 'result' && limit !== undefined)
+  assert.equal(result?.['limit'], 'bytes')
+  const end = ofRun.find(({ event }) => event === 'session.end')
+  assert.equal(end?.['cause'], 'limit')
 })

@@ -209,7 +209,7 @@ describe('commands other than queries', () => {
   test('quit ends the session and tells the server so', () => {
     const talk = openConversation()
     talk.client(command(1))
-    assert.equal(talk.session.finished, true)
+    assert.equal(talk.session.finished, 'client')
     assert.deepEqual(talk.toServer(), command(1))
   })
 })

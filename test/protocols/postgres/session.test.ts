@@ -437,7 +437,7 @@ test('the server’s own last words are not followed by ours', () => {
 test('Terminate is passed on and finishes the session', () => {
   const fixture = new Fixture()
   assert.equal(fixture.client(terminate), 'X')
-  assert.equal(fixture.session.finished, true)
+  assert.equal(fixture.session.finished, 'client')
 })
 
 test('idle means: nothing runs, no transaction is open', () => {

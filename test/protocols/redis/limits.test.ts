@@ -66,7 +66,7 @@ describe('a reply', () => {
         assert.equal(first?.error, got.startsWith('-') ? 'ERR' : undefined)
         if (!passes) assert.equal(first?.rows, 0)
         assert.deepEqual(second, { statementId: 2, rows: 0, bytes: 7, error: undefined })
-        assert.equal(it.session.finished, false)
+        assert.equal(it.session.finished, undefined)
         assert.equal(it.session.takeCancel(), false)
       }
     })
@@ -101,7 +101,7 @@ describe('a reply', () => {
     let got = it.server('*40|')
     assert.equal(got, '')
     for (let i = 0; i < 40 && !it.session.finished; i++) got += it.server(element)
-    assert.equal(it.session.finished, true)
+    assert.equal(it.session.finished, 'limit')
     assert.ok(got.length > 1024 * 1024 && got.length <= 2 * 1024 * 1024)
     assert.ok(got.startsWith('*40|$65536|xxx'))
     assert.equal(it.server('$1|a|'), '')
@@ -189,7 +189,7 @@ describe('a message', () => {
       it.client('SUBSCRIBE c')
       const confirmed = `${mark}3|$9|subscribe|$1|c|:1|`
       assert.equal(it.server(`${confirmed}${mark}3|$7|message|$1|c|$70|x`), confirmed)
-      assert.equal(it.session.finished, true)
+      assert.equal(it.session.finished, 'limit')
     }
   })
 })
@@ -269,7 +269,7 @@ test('under any bounds every statement has one answer in its place: the reply, o
           expected += isLong || isBig ? 'E' : reply
         }
         assert.equal(got.replaceAll(/-ERR [^|]*\|/g, 'E'), expected)
-        assert.equal(it.session.finished, false)
+        assert.equal(it.session.finished, undefined)
       },
     ),
     { numRuns: 2_000 },

@@ -277,9 +277,9 @@ describe('the end', () => {
   test('QUIT is answered behind what is owed, and finishes the session', () => {
     const talk = new Conversation()
     assert.equal(talk.client('GET a', 'QUIT', 'GET b'), '*2|$3|GET|$1|a|')
-    assert.equal(talk.session.finished, false)
+    assert.equal(talk.session.finished, undefined)
     assert.equal(talk.server('$-1|'), '$-1|+OK|')
-    assert.equal(talk.session.finished, true)
+    assert.equal(talk.session.finished, 'client')
   })
   test('an end in the middle of a value says nothing', () => {
     const talk = new Conversation()
