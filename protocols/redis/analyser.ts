@@ -78,12 +78,21 @@ export class RedisAnalyser implements Analyser {
    */
   read(args: Args, command: CommandRow | undefined = this.commandOf(args)): Analysis {
     if (args.count === 0) return notUnderstood('unknown', 'an empty command')
-    if (command === undefined) return unknown(args)
-    if (!hasArity(command, args.count)) return wrongArity(command)
+    if (command === undefined) return this.#unknown(args)
     const refused = this.catalog.refused.get(command.name)
-    if (refused === ABSENT) return unknown(args)
+    if (refused === ABSENT) return this.#unknown(args)
+    if (!hasArity(command, args.count)) return wrongArity(command)
     if (refused !== undefined) return notUnderstood(command.action, refused)
     return this.#decide(command, args)
+  }
+
+  /** A command, or a subcommand, that is not there. */
+  #unknown(args: Args): Analysis {
+    const named = findName(args.buffer, args.start(0), args.end(0))
+    if (named === undefined || named.subs.size === 0) return unknownCommand(args)
+    const { refused } = this.catalog
+    const isThere = [...named.subs.values()].some(({ name }) => refused.get(name) !== ABSENT)
+    return isThere ? unknownSubcommand(named, args) : unknownCommand(args)
   }
 
   #decide(command: CommandRow, args: Args): Analysis {
@@ -223,12 +232,6 @@ function noKeys(command: CommandRow, spec: KeySpec, args: Args): Analysis {
 function wrongArity(command: CommandRow): Analysis {
   const message = `wrong number of arguments for '${command.name}' command`
   return notUnderstood(command.action, message, { code: 'ERR', message })
-}
-
-/** A command, or a subcommand, that is not there. */
-function unknown(args: Args): Analysis {
-  const named = findName(args.buffer, args.start(0), args.end(0))
-  return named === undefined || named.subs.size === 0 ? unknownCommand(args) : unknownSubcommand(named, args)
 }
 
 /** The server's own sentence: drivers look for it to fall back on an older command. */

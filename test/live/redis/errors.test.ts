@@ -78,7 +78,7 @@ for (const line of COUNTED) {
 
 /** Wrong in other ways than by a number of keys. */
 const WRONG = `
-  GET | GET a b | MSET a 1 b | SET a | SET a v FOO | SET a v EX | NOSUCH | CLIENT NOSUCH | XGROUP | CONFIG | SELECT x
+  GET | GET a b | MSET a 1 b | SET a | SET a v FOO | SET a v EX | NOSUCH | CLIENT NOSUCH | COMMANDLOG | COMMANDLOG GET | XGROUP | CONFIG | SELECT x
   SELECT -1 | SORT a LIMIT 0 | GEORADIUS a 1 1 1 km FOO | ZADD a 1 | ZADD a NX | BITFIELD a GET | HELLO 4 | HELLO x
   XREAD STREAMS a | XREAD GROUP g c STREAMS a 0 | XREAD NOACK STREAMS a 0 | XREADGROUP COUNT 1 NOACK STREAMS a 0
   COPY a b DB x | COPY a b FOO | SCAN 0 FOO | SCAN 0 MATCH`

@@ -199,7 +199,7 @@ describe('channels', () => {
 test('a blocked client is told when its token expires, and its connection ends', async () => {
   const client = await RawClient.open(proxy.address('here'))
   clients.push(client)
-  const short = await proxy.token('open', 'r-42', { ttlMs: 1_500 })
+  const short = await proxy.token('open', 'r-42', { ttlMs: 3_000 })
   assert.deepEqual(await client.ask(`AUTH r-42 ${short}`), ['+OK\r\n'])
   assert.deepEqual(await client.ask('BLPOP open:never 0'), ['-NOAUTH the token of this run has expired\r\n'])
   await client.read(1)
