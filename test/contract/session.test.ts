@@ -1,6 +1,7 @@
 /** One specification, run for every protocol against a real server with an ordinary driver. */
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import { after, before, describe, test } from 'node:test'
@@ -177,10 +178,10 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
     })
 
     test("a session ends when its token expires, with the database's own error", async () => {
-      const agent = await connect(await proxy.token('read', 'r-short', { ttlMs: 2_000 }), 'here', 'r-short')
+      // Time enough to log in on a busy machine; a token's times are whole seconds.
+      const agent = await connect(await proxy.token('read', 'r-short', { ttlMs: 4_000 }), 'here', 'r-short')
       assert.deepEqual(await agent.run(system.allowed), { value: system.allowedValue })
-      const said = await Promise.race([agent.ended, sleep(5_000, 'nothing')])
-      assert.notEqual(said, 'nothing')
+      await agent.ended
       const end = proxy.records().find(({ event, run }) => event === 'session.end' && run === 'r-short')
       assert.equal(end?.['cause'], 'token_expired')
     })
@@ -209,13 +210,12 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
       const agent = await connect(await proxy.token('read', 'r-cut'), 'here', 'r-cut')
       await agent.run(system.allowed)
       await system.killConnections()
-      const said = await Promise.race([agent.ended, sleep(5_000, 'nothing')])
-      assert.notEqual(said, 'nothing')
+      const said = await agent.ended
       assert.doesNotMatch(said, new RegExp(`127\\.0\\.0\\.1:${system.server.port}`))
       // The client may have the server's own last words before the proxy has seen the connection close.
       const ended = (): unknown =>
         proxy.records().find(({ event, run }) => event === 'session.end' && run === 'r-cut')?.['cause']
-      for (let tries = 0; tries < 50 && ended() === undefined; tries += 1) await sleep(20)
+      while (ended() === undefined) await sleep(20)
       assert.equal(ended(), 'backend_lost')
       const next = await connect()
       assert.deepEqual(await next.run(system.allowed), { value: system.allowedValue })
@@ -251,11 +251,10 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
       for (const opening of openings) {
         const socket = connectTcp({ host, port })
         socket.on('error', () => undefined)
-        const closed = new Promise((resolve) => socket.on('close', resolve))
+        const closed = once(socket, 'close')
         socket.resume()
         socket.end(opening)
-        const how = await Promise.race([closed, sleep(5_000, 'open')])
-        assert.notEqual(how, 'open', `still open after ${opening.toString('hex').slice(0, 32)}`)
+        await closed
       }
       assert.deepEqual(await witness.run(system.allowed), { value: system.allowedValue })
     })
@@ -265,8 +264,9 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
       await agent.run(system.allowed)
       await agent.run(system.denied)
       await agent.close()
-      await sleep(50)
-      const mine = proxy.records().filter(({ run }) => run === 'r-audit')
+      const all = () => proxy.records().filter(({ run }) => run === 'r-audit')
+      while (!all().some(({ event }) => event === 'session.end')) await sleep(5)
+      const mine = all()
       const judged = mine.filter(({ event }) => event === 'statement')
       const allowed = judged.find(({ statement }) => String(statement).toLowerCase().includes(system.allowed))
       const denied = judged.find(({ statement }) => String(statement).toLowerCase().includes(system.denied))

@@ -269,10 +269,9 @@ describe('the control connection', () => {
         `select id from information_schema.processlist where db = '${database.database}' and id <> connection_id()`,
       )
       for (const { id } of sessions) await direct.query(`kill ${id}`).catch(() => undefined)
-      for (let tries = 0; tries < 50 && notices.length < 2; tries += 1) await sleep(20)
+      while (notices.length < 2) await sleep(20)
       assert.equal(backend.knowledge.current, known)
-      for (let tries = 0; tries < 100 && !backend.reachable; tries += 1) await sleep(50)
-      assert.equal(backend.reachable, true)
+      while (!backend.reachable) await sleep(20)
     } finally {
       await backend.close()
     }

@@ -279,7 +279,10 @@ for (const { name, start, skip } of SERVERS) {
       test('inside a statement ends the session with an error and not the proxy', async () => {
         const client = await connect(CLASSIC)
         const answer = client.ask(slowQuery())
-        await sleep(300)
+        const watcher = await createConnection(connection(server))
+        watcher.on('error', () => undefined)
+        const isRunning = "select id from information_schema.processlist where info like '%orders o19'"
+        while (((await watcher.query(isRunning))[0] as unknown[]).length === 0) await sleep(5)
         process.kill(server.pid, 'SIGKILL')
         const outcome = await answer
         assert.equal(errorOf(outcome), 1152, textOf(outcome))

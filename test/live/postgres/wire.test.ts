@@ -1,10 +1,13 @@
 /** The wire against a real server, one trait at a time: cancel, protocol 3.2, streaming, and every way to log in. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
 import selfsigned from 'selfsigned'
 import { PostgresBackendLogin } from '../../../protocols/postgres/backend-login.ts'
 import { cancelRequest } from '../../../protocols/postgres/cancel.ts'
@@ -13,6 +16,7 @@ import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { dialUpstream } from '../../../src/relay/upstream.ts'
 import { copyData, copyDone, extended, query, serverText, sync } from '../../protocols/postgres/messages.ts'
 import { temporaryFolder } from '../../support/folders.ts'
+import { connection } from '../../support/servers.ts'
 import { openWireProxy, type WireProxy } from './proxy.ts'
 import { RawClient } from './raw-client.ts'
 
@@ -252,13 +256,16 @@ describe('logging in to the server', () => {
     socket.on('data', (chunk) => replies.push(chunk))
     socket.resume()
     socket.write(query('select pg_sleep(20)'))
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    const watcher = new Client(connection(server))
+    await watcher.connect()
+    const isRunning = "select from pg_stat_activity where state = 'active' and query = 'select pg_sleep(20)'"
+    while ((await watcher.query(isRunning)).rowCount === 0) await sleep(5)
+    await watcher.end()
     const cancel = login.cancel()
     assert.ok(cancel)
     const canceling = await dialUpstream(target, cancel)
     canceling.destroy()
-    for (let round = 0; round < 100 && !Buffer.concat(replies).includes('57014'); round += 1)
-      await new Promise((resolve) => setTimeout(resolve, 20))
+    while (!Buffer.concat(replies).includes('57014')) await once(socket, 'data')
     assert.match(serverText(Buffer.concat(replies)), /E\(57014\)/)
     socket.destroy()
   })
