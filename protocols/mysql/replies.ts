@@ -60,6 +60,8 @@ export class ReplyReader {
   bytes = 0
   /** The bound that this reply has passed. */
   cut: Cut | undefined
+  /** True once a bound was passed inside a row, where nothing can say so: this reply is the last. */
+  isTorn = false
 
   constructor(
     flags: { readonly deprecateEof: boolean; readonly clientTracksSession: boolean },
@@ -115,6 +117,7 @@ export class ReplyReader {
     this.rows = 0
     this.bytes = 0
     this.cut = undefined
+    this.isTorn = false
   }
 
   /**
@@ -176,7 +179,11 @@ export class ReplyReader {
     if (sequence !== this.#sequence) throw outOfOrder('server', this.#sequence, sequence)
     if (this.#continues) {
       if (phases.phase === 'rows' && this.#passesBytes(length)) {
-        throw new ProtocolError('mysql', 'server', 'a row that passes the bound of its reply in its middle')
+        this.#cutHere('bytes', inbox, client)
+        this.isTorn = true
+        this.rows -= 1
+        phases.phase = 'none'
+        return true
       }
       this.#stream(length)
       return true

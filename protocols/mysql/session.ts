@@ -103,7 +103,7 @@ export class MysqlSession implements Session {
   #statements = 0
   #serverSaidGoodbye = false
   #ended = false
-  finished: 'client' | undefined
+  finished: 'client' | 'limit' | undefined
 
   constructor(parts: MysqlSessionParts) {
     this.#parts = parts
@@ -291,7 +291,7 @@ export class MysqlSession implements Session {
   /** Reads the reply that is awaited. */
   #receive(): void {
     const { serverInbox } = this.#parts
-    while (serverInbox.length > 0) {
+    while (serverInbox.length > 0 && this.finished === undefined) {
       if (this.#reply.running) {
         if (!this.#reply.read(serverInbox, this.#own.running ? this.#unread : this.#client)) return
         this.#replied()
@@ -321,7 +321,8 @@ export class MysqlSession implements Session {
       const code = error === undefined ? undefined : String(error)
       this.#complete(running, { rows, bytes, error: code, ...(limit !== undefined && { limit }) })
     }
-    this.#runOwn()
+    if (this.#reply.isTorn) this.finished = 'limit'
+    else this.#runOwn()
   }
 
   #complete(running: Pending, ended: Omit<Completion, 'statementId'>): void {

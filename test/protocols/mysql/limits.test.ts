@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { ProtocolError } from '../../../protocols/errors.ts'
 import type { Completion, Denial, ReplyLimits } from '../../../protocols/session.ts'
 import { CLASSIC, type Conversation, MODERN, openConversation, serverGreeting } from './conversation.ts'
 import {
@@ -243,7 +242,16 @@ describe('a bound on bytes', () => {
       return bytes
     }
     talk.server(full(4))
-    assert.throws(() => talk.server(full(5)), ProtocolError)
+    const passed = talk.toClient().length
+    assert.equal(talk.session.finished, undefined)
+    talk.server(full(5))
+    assert.equal(talk.session.finished, 'limit')
+    assert.equal(talk.toClient().length, 0)
+    const bytes = head.length - 9 + 4 + 0xffffff
+    assert.equal(passed, bytes)
+    assert.deepEqual(completions(talk), [
+      { statementId: 1, rows: 0, bytes, error: undefined, limit: 'bytes' },
+    ])
   })
 })
 
