@@ -73,10 +73,10 @@ function program(): Command {
   root
     .command('demo')
     .description('start three real databases and show scripted agents meet their grants')
-    .option('--once', 'end after the script; the exit code tells whether it went as expected', false)
-    .action(async (options: { once: boolean }) => {
+    .option('--once', 'end after the script; the exit code tells whether it went as expected')
+    .action(async ({ once }: { once?: true }) => {
       const { runDemo } = await import('./demo/demo.ts')
-      process.exitCode = await runDemo(options)
+      process.exitCode = await runDemo({ once: once === true })
     })
 
   return root

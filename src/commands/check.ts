@@ -5,7 +5,7 @@ import { loadConfig } from '../config/load.ts'
 import type { Grant } from '../grants/grant.ts'
 import { readIssuers } from '../grants/keys.ts'
 import { grantOfToken } from '../grants/resolve.ts'
-import { verifyToken } from '../grants/token.ts'
+import { TOKEN_BYTES_MAX, type TokenFault, verifyToken } from '../grants/token.ts'
 import type { Verdict } from '../policy/decide.ts'
 import { Judge, type Judgement } from '../policy/judge.ts'
 import { accessWords, type VerdictWord } from '../policy/words.ts'
@@ -52,16 +52,39 @@ async function grantOf(config: Config, { grant: name, token }: CheckOptions): Pr
   return token === undefined ? grantNamed(name ?? '', config) : grantOfText(config, tokenOption(token).token)
 }
 
+/** What each fault means for whoever holds the token; agents are not told. */
+const FAULTS: Readonly<Partial<Record<TokenFault, string>>> = {
+  missing: 'nothing was given',
+  too_large: `it is longer than ${TOKEN_BYTES_MAX} bytes`,
+  malformed: 'this is not a JSON Web Token',
+  unknown_issuer: 'the configuration does not have its issuer',
+  bad_signature: 'it was not signed with a key of its issuer',
+  bad_claims: 'it does not say what a run token says (docs/tokens.md)',
+  not_bound: 'no `bind` rule of its issuer fits it',
+  bad_chain: 'its narrowings are incomplete or were changed',
+  not_yet_valid: 'its time has not begun',
+  expired: 'its time is over',
+  wrong_system: 'its audience names no system of the configuration',
+  unknown_grant: 'the configuration does not have its grant on its system',
+  inline_not_allowed: 'its issuer may only name grants (`grants: by-name`)',
+  keys_unavailable: 'the keys of its issuer cannot be had',
+}
+
+function refused(fault: TokenFault): CommandError {
+  const words = FAULTS[fault]
+  return new CommandError(`the token is refused: ${fault}${words === undefined ? '' : `: ${words}`}`)
+}
+
 /** What the proxy would grant to whoever shows this token now, narrowings and ceilings included. */
 async function grantOfText(config: Config, shown: string): Promise<Grant> {
   const verdict = await verifyToken(shown, await readIssuers(config.issuers), {
     nowMs: Date.now(),
     clockSkewMs: config.clockSkewMs,
   })
-  if (!verdict.valid) throw new CommandError(`the token is refused: ${verdict.fault}`)
+  if (!verdict.valid) throw refused(verdict.fault)
   const system = config.systems.get(verdict.token.system)
   const grant = system && grantOfToken(verdict.token, system, config.grants)
-  if (grant === undefined) throw new CommandError('the token is refused: unknown_grant')
+  if (grant === undefined) throw refused('unknown_grant')
   return grant
 }
 

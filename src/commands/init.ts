@@ -21,7 +21,7 @@ export async function init(options: { readonly folder: string }): Promise<void> 
     [
       ...written.map((path) => `wrote ${path}`),
       '',
-      'Next: name your backends and grants in bulkhead.yaml, then',
+      `Next: ${folder === '.' ? '' : `go to ${folder}, `}name your backends and grants in bulkhead.yaml, then`,
       '  bulkhead check-config',
       '  bulkhead serve',
       '  bulkhead issue --grant read-orders --run r-1',

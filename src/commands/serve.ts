@@ -16,7 +16,9 @@ export async function serve(options: { readonly config: string }): Promise<void>
   const notice = (line: string): void => {
     process.stderr.write(`${new Date().toISOString()} ${line}\n`)
   }
-  const gateway = await Gateway.build(config, { notice }).catch(startFailed)
+  const gateway = await Gateway.build(config, { notice }).catch((error: unknown) =>
+    startFailed(error, config),
+  )
   const ended = new Promise<void>((resolve) => {
     const signals = ['SIGTERM', 'SIGINT'] as const
     const first = (): void => {
@@ -30,7 +32,7 @@ export async function serve(options: { readonly config: string }): Promise<void>
     for (const signal of signals) process.on(signal, first)
     process.on('SIGHUP', () => void gateway.reload())
   })
-  const started = await gateway.start().catch(startFailed)
+  const started = await gateway.start().catch((error: unknown) => startFailed(error, config))
   announce(started, config, notice)
   await ended
   await gateway.stop()
@@ -55,11 +57,15 @@ function announce(started: Started, config: Config, notice: (line: string) => vo
 }
 
 /** A port that is taken or a file that cannot be opened is the operator's to mend, not a bug. */
-function startFailed(error: unknown): never {
+function startFailed(error: unknown, { auditFile }: Config): never {
   const mendable =
     error instanceof StateError || error instanceof AuditLocked || error instanceof NotAnAuditFile
-  if (mendable || (error instanceof Error && 'syscall' in error)) {
-    throw new CommandError(`cannot start: ${error.message}`)
-  }
-  throw error
+  if (!mendable && !(error instanceof Error && 'syscall' in error)) throw error
+  // Its lock stands beside it, and is made first.
+  const isOfLog = 'path' in error && String(error.path).startsWith(auditFile)
+  throw new CommandError(
+    isOfLog
+      ? `cannot start: the audit log ${auditFile} cannot be written: ${error.message}`
+      : `cannot start: ${error.message}`,
+  )
 }

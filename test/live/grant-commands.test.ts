@@ -93,7 +93,7 @@ const run = (...args: string[]): Promise<Ran> => runCli(args, { cwd: proxy.folde
 
 type Suggested = { readonly system: string; readonly allow: readonly string[]; readonly metadata: string }
 
-test('what a grant only observed is listed as neither allowed nor denied', async () => {
+test('what a grant only observed is listed as neither allowed nor denied, and a revoked run that nobody has seen is noted', async () => {
   const { port } = proxy.admin
   const client = join(proxy.folder, 'client.yaml')
   const token = `${'$'}{file:./keys/admin.token}`
@@ -111,6 +111,13 @@ test('what a grant only observed is listed as neither allowed nor denied', async
     ['RUN', 'ALLOWED', 'WOULD-DENY', 'DENIED'].map((heading) => cells[columns.indexOf(heading)]),
     ['r-1', String(statements_allowed), '2', '0'],
   )
+  const revoke = (name: string): Promise<Ran> =>
+    run('revoke', '--config', client, '--run', name, '--why', 'a test')
+  const unseen = await revoke('r-2')
+  assert.equal(unseen.code, 0, unseen.err)
+  assert.match(unseen.out, /^run r-2 is revoked until it is released; 0 sessions ended\n$/)
+  assert.match(unseen.err, /^note: no run r-2 has been seen since the proxy started/)
+  assert.match((await revoke('r 2')).err, /^bulkhead: `r 2` is no run id\n$/)
   assert.match((await run('runs', 'show', 'r-1')).out, /\nr-1 {2}3 {9}\d+ +2 {11}0 {7}0\n$/)
 })
 

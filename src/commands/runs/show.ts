@@ -6,6 +6,7 @@ import { RUN_ID } from '../../grants/token.ts'
 import { Family } from '../../runs/family.ts'
 import { Tallies, type Tally } from '../../runs/tally.ts'
 import { type Moment, Timeline } from '../../runs/timeline.ts'
+import { Printer } from '../audit/printer.ts'
 import { colors } from '../colors.ts'
 import { CommandError, EXIT } from '../exit.ts'
 import { countOption } from '../option-values.ts'
@@ -32,13 +33,16 @@ export async function showRun(run: string, options: ShowOptions): Promise<void> 
   const timeline = new Timeline(last)
   const tallies = new Tallies()
   tallies.of(run)
+  const printer = new Printer(true)
   let found = false
   for await (const record of recordsOf(run, config.auditFile, options.narrowed !== false)) {
     found = true
-    if (options.json === true) process.stdout.write(`${escaped(JSON.stringify(record))}\n`)
+    if (options.json === true) await printer.print(escaped(JSON.stringify(record)))
     else timeline.add(record)
     tallies.add(record)
+    if (printer.isClosed) return
   }
+  await printer.end()
   if (!found) {
     throw new CommandError(`the audit log ${config.auditFile} knows no run ${run}`, EXIT.notFound)
   }
