@@ -81,6 +81,8 @@ function parseSet(args: Args, keys: KeyReader): Parsed {
       case 'exat':
       case 'pxat':
         i += 1
+        // No time, and to the server's ACL the option.
+        if (i < args.count && args.word(i) === 'get') return SYNTAX
         break
       default:
         return SYNTAX

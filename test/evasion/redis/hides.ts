@@ -426,6 +426,8 @@ export const HIDES: readonly Hiding[] = [
     statements: [
       'SET open:string x BOGUS',
       'SET open:string x EX',
+      'SET open:string x EX GET',
+      'SET open:string x NX PXAT get',
       'SORT open:list STORE',
       'SORT open:list LIMIT 0',
       'SORT open:list BOGUS',

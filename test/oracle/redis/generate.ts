@@ -260,7 +260,12 @@ function structured(dice: Dice, row: CommandRow, plain: Word[]): Word[] {
         ...head,
         key(),
         key(),
-        ...some([() => ['GET'], () => ['NX'], () => ['EX', '10'], () => ['KEEPTTL']]),
+        ...some([
+          () => ['GET'],
+          () => ['NX'],
+          () => [dice.pick(['EX', 'PXAT']), dice.pick(['10', '10', 'Get'])],
+          () => ['KEEPTTL'],
+        ]),
       ]
     case 'bitfield':
       return [
