@@ -10,7 +10,7 @@ import { Printer } from '../audit/printer.ts'
 import { colors } from '../colors.ts'
 import { CommandError, EXIT } from '../exit.ts'
 import { countOption } from '../option-values.ts'
-import { table } from './table.ts'
+import { table, widest } from './table.ts'
 
 export type ShowOptions = {
   readonly config: string
@@ -47,8 +47,9 @@ export async function showRun(run: string, options: ShowOptions): Promise<void> 
     throw new CommandError(`the audit log ${config.auditFile} knows no run ${run}`, EXIT.notFound)
   }
   if (options.json === true) return
-  printTimeline(timeline)
-  process.stdout.write(`\n${table([HEADINGS, ...tallies.all().map(row)])}`)
+  const counts = tallies.all()
+  printTimeline(timeline, counts.length > 1)
+  process.stdout.write(`\n${table([HEADINGS, ...counts.map(row)])}`)
 }
 
 async function* recordsOf(run: string, auditFile: string, narrowed: boolean): AsyncGenerator<AuditRecord> {
@@ -60,16 +61,16 @@ async function* recordsOf(run: string, auditFile: string, narrowed: boolean): As
   for await (const record of readRecords(auditFile, { runPrefix: run })) if (family.has(record)) yield record
 }
 
-function printTimeline(timeline: Timeline): void {
+/** @param withRuns false: all is of one run, which needs no column */
+function printTimeline(timeline: Timeline, withRuns: boolean): void {
   const moments = timeline.moments()
   if (timeline.forgotten > 0) process.stdout.write(`… ${timeline.forgotten} earlier (see --last)\n`)
-  const runs = new Set(moments.map(({ run }) => run))
-  const width = Math.max(...moments.map(({ system }) => system.length))
-  const runWidth = runs.size > 1 ? Math.max(...moments.map(({ run }) => run.length)) : 0
+  const width = widest(moments.map(({ system }) => system))
+  const runWidth = withRuns ? widest(moments.map(({ run }) => run)) : 0
   for (const moment of moments) process.stdout.write(`${line(moment, width, runWidth)}\n`)
 }
 
-/** @param runWidth 0: all is of one run, which has no column then */
+/** @param runWidth 0: no column */
 function line({ time, run, system, what, text }: Moment, width: number, runWidth: number): string {
   const word = what.padEnd(10)
   const shown = /^[A-Z ]+$/.test(what) ? colors.red(word) : word
