@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { parseExposition } from '../../src/demo/exposition.ts'
 import type { DatabaseServer } from '../../src/demo/servers/server.ts'
 import { signature } from '../../src/export/webhook.ts'
+import { redisClient } from '../support/drivers.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
 import { redisServer } from '../support/servers.ts'
@@ -34,14 +35,8 @@ async function proxyWith(exports: {
 }
 
 async function connect(proxy: TestProxy, run: string): Promise<Redis> {
-  const { host, port } = proxy.address('one')
-  const password = await proxy.token('here', run)
-  const client = new Redis({
-    ...{ host, port, username: run, password, retryStrategy: () => null, maxRetriesPerRequest: 0 },
-    enableReadyCheck: false,
-  })
-  client.on('error', () => undefined)
-  return client
+  const login = { run, token: await proxy.token('here', run) }
+  return redisClient(proxy.address('one'), login, { enableReadyCheck: false })
 }
 
 /** One series of `/metrics`. */

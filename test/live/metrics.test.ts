@@ -1,9 +1,9 @@
 /** Labels stay bounded whatever agents send: through a live proxy, with names that nobody has seen before. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
 import pg from 'pg'
 import { parseExposition } from '../../src/demo/exposition.ts'
+import { redisClient } from '../support/drivers.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { type FreshDatabase, freshPostgresDatabase, postgresServer, redisServer } from '../support/servers.ts'
 
@@ -57,12 +57,7 @@ async function talkToShop(run: string, password: string, statements: readonly st
 }
 
 async function talkToCarts(run: string, password: string, commands: readonly string[][]): Promise<void> {
-  const { host, port } = proxy.address('carts')
-  const client = new Redis({
-    ...{ host, port, username: run, password, retryStrategy: () => null, maxRetriesPerRequest: 0 },
-    enableReadyCheck: false,
-  })
-  client.on('error', () => undefined)
+  const client = redisClient(proxy.address('carts'), { run, token: password }, { enableReadyCheck: false })
   for (const [command = '', ...args] of commands) await client.call(command, ...args).catch(() => undefined)
   client.disconnect()
 }
@@ -139,14 +134,10 @@ test('a limit that stops something is counted by its name, at its system', async
     ...{ rows: 1, bytes: 0, time: 0, statements: 0, session: 0, connections: 1 },
   })
 
-  const { host: cartsHost, port: cartsPort } = proxy.address('carts')
-  const carts = new Redis({
-    ...{ host: cartsHost, port: cartsPort, username: 'r-limits', retryStrategy: () => null },
-    ...{ password: await proxy.token('seldom', 'r-limits'), enableReadyCheck: false },
-    // It would tell its name and version, which are statements too.
-    disableClientInfo: true,
-  })
-  carts.on('error', () => undefined)
+  const login = { run: 'r-limits', token: await proxy.token('seldom', 'r-limits') }
+  // It would tell its name and version, which are statements too.
+  const settings = { enableReadyCheck: false, disableClientInfo: true }
+  const carts = redisClient(proxy.address('carts'), login, settings)
   const ended = new Promise<void>((resolve) => carts.once('end', resolve))
   await carts.get('k:1')
   await assert.rejects(Promise.all(['k:2', 'k:3', 'k:4'].map((key) => carts.get(key))))

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
+import { redisClient } from '../support/drivers.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { ownRedisServer } from '../support/servers.ts'
 import { GITHUB, KUBERNETES, MAPPINGS } from '../support/workload-tokens.ts'
@@ -45,16 +46,7 @@ const sign = (claims: JWTPayload): Promise<string> =>
     .sign(keys.privateKey)
 
 function connect(username: string, password: string): Redis {
-  const { host, port } = proxy.address('shop')
-  const client = new Redis({
-    host,
-    port,
-    username,
-    password,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-  })
-  client.on('error', () => undefined)
+  const client = redisClient(proxy.address('shop'), { run: username, token: password })
   clients.push(client)
   return client
 }

@@ -8,13 +8,14 @@ import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { parse, stringify } from 'yaml'
 import { makeDataFolder } from '../../src/demo/servers/account.ts'
 import { projectFolder } from '../../src/demo/servers/cache.ts'
 import { freePort, type ServerProcess, startProcess } from '../../src/demo/servers/process.ts'
 import { SERVER_ENVIRONMENT } from '../../src/demo/servers/programs.ts'
 import { dashboardExpressions, readProjectFile, withoutVariables } from '../observability/files.ts'
+import { redisClient } from '../support/drivers.ts'
 import { temporaryFolder } from '../support/folders.ts'
 import { prometheusPrograms } from '../support/promtool.ts'
 import { startProxy, type TestProxy } from '../support/proxy.ts'
@@ -95,12 +96,7 @@ async function until(expr: string): Promise<readonly Result[]> {
 const firing = (alert: string): string => `ALERTS{alertname="${alert}",alertstate="firing"}`
 
 async function login(system: string, run: string, password: string): Promise<Redis> {
-  const { host, port } = proxy.address(system)
-  const client = new Redis({
-    ...{ host, port, username: run, password, retryStrategy: () => null, maxRetriesPerRequest: 0 },
-    enableReadyCheck: false,
-  })
-  client.on('error', () => undefined)
+  const client = redisClient(proxy.address(system), { run, token: password }, { enableReadyCheck: false })
   await once(client, 'ready').catch(() => undefined)
   return client
 }

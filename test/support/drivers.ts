@@ -10,7 +10,7 @@ export type RunLogin = {
   readonly token: string
 }
 
-export type RedisSettings = Pick<RedisOptions, 'lazyConnect' | 'enableReadyCheck'>
+export type RedisSettings = Pick<RedisOptions, 'lazyConnect' | 'enableReadyCheck' | 'disableClientInfo'>
 
 type WithDatabase = RunLogin & { readonly database: string }
 
