@@ -10,7 +10,7 @@ import { parseHello } from './hello.ts'
 import { keyCountError } from './key-count.ts'
 import { channelPlaces, KeyUses, readKeys } from './keys.ts'
 import { redisNaming } from './naming.ts'
-import { type Parsed, parseCommand } from './parsers.ts'
+import { PATTERN_BYTES_MAX, PATTERN_TOO_LONG, type Parsed, parseCommand } from './parsers.ts'
 import { redactCommand, UNREADABLE } from './redact.ts'
 import { uncut } from './statements.ts'
 
@@ -140,6 +140,9 @@ export class RedisAnalyser implements Analyser {
         if (!readKeys(spec, args, reader)) return noKeys(command, spec, args)
       }
     }
+    if (command.channels === 'patterns' && hasLongPattern(args)) {
+      return notUnderstood(command.action, PATTERN_TOO_LONG, { code: 'ERR', message: PATTERN_TOO_LONG })
+    }
     const keys = reader.uses
     if (command.decision.is === 'free' && keys.length === 0 && !allKeys) return nothing(command.action)
     const access: CommandAccess = {
@@ -204,6 +207,12 @@ function firstWord(name: string): string {
 function secondWord(name: string): string | undefined {
   const bar = name.indexOf('|')
   return bar === -1 ? undefined : name.slice(bar + 1)
+}
+
+/** Of a command whose arguments are all patterns. */
+function hasLongPattern(args: Args): boolean {
+  for (let i = 1; i < args.count; i++) if (args.size(i) > PATTERN_BYTES_MAX) return true
+  return false
 }
 
 function readChannels(command: CommandRow, args: Args): readonly ChannelUse[] {

@@ -21,6 +21,14 @@ const NAMED_KEYS: Parsed = { found: 'named_keys' }
 const ALL_KEYS: Parsed = { found: 'all_keys' }
 const SYNTAX: Parsed = error('syntax error')
 
+/**
+ * The longest pattern of keys or channels that is read, in bytes. Patterns are escaped and matched, some against every line of
+ * a grant: one of many megabytes would hold everybody up, or be more than one string can become.
+ */
+export const PATTERN_BYTES_MAX = 4_096
+export const PATTERN_TOO_LONG = `a pattern of more than ${PATTERN_BYTES_MAX} bytes`
+const TOO_LONG: Parsed = error(PATTERN_TOO_LONG)
+
 function error(message: string): Parsed {
   return { found: 'error', message }
 }
@@ -291,6 +299,7 @@ function parseCopy(args: Args, keys: KeyReader, database: number): Parsed {
  * everything that it can match.
  */
 function keyPattern(args: Args, keys: KeyReader, i: number): Parsed {
+  if (args.size(i) > PATTERN_BYTES_MAX) return TOO_LONG
   keys.pattern(i, args.latin1(i))
   return NAMED_KEYS
 }
@@ -329,6 +338,7 @@ function parseTracking(args: Args, keys: KeyReader): Parsed {
       case 'prefix': {
         i += 1
         if (i >= args.count) return SYNTAX
+        if (args.size(i) > PATTERN_BYTES_MAX) return TOO_LONG
         prefixes += 1
         const pattern = `${args.latin1(i).replaceAll(/[\\*?[]/g, '\\$&')}*`
         keys.pattern(i, pattern)

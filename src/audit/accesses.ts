@@ -107,9 +107,12 @@ const PLAIN_BYTES = /^[!#-[\]-~]+$/
 /** Bytes (one character each), as redis-cli writes them where they are not plain: `"caf\xc3\xa9"`. */
 function quotedBytes(bytes: string): string {
   if (PLAIN_BYTES.test(bytes)) return bytes
-  const escaped = bytes.replaceAll(/[^ !#-[\]-~]/g, (byte) =>
-    byte === '"' || byte === '\\' ? `\\${byte}` : `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
+  // A key may have half a gigabyte, of which a record keeps so much: escaping more of it would take minutes, and gigabytes.
+  const escaped = bytes
+    .slice(0, RESOURCES_CHARACTERS_MAX)
+    .replaceAll(/[^ !#-[\]-~]/g, (byte) =>
+      byte === '"' || byte === '\\' ? `\\${byte}` : `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`,
+    )
   return `"${escaped}"`
 }
 

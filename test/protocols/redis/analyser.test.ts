@@ -308,3 +308,19 @@ test('any words give an analysis and never an exception', () => {
 test('any text gives an analysis and never an exception', () => {
   fc.assert(fc.property(fc.string(), (text) => assert.ok(analyser.analyse(text).outcome.length > 0)))
 })
+
+test('no pattern that could hold everybody up is read', () => {
+  const short = '*'.repeat(4_096)
+  const commands = [
+    ['keys'],
+    ['scan', '0', 'match'],
+    ['psubscribe', 'a'],
+    ['client', 'tracking', 'on', 'bcast', 'prefix'],
+  ]
+  for (const words of commands) {
+    assert.equal(analyser.read(Args.of([...words, short])).outcome, 'accesses', words.join(' '))
+    // Where it was escaped, one of 60 MB ended the process.
+    for (const long of [`${short}*`, '*'.repeat(60_000_000)])
+      assert.equal(analyser.read(Args.of([...words, long])).outcome, 'not_understood', words.join(' '))
+  }
+})

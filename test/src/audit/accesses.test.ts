@@ -155,3 +155,12 @@ test('a command that the table does not have, and a resource of another version,
   assert.equal(parseAccesses([{ action: 'select', resource: 'a.b(c' }], categoriesOf), undefined)
   assert.equal(parseAccesses([{ action: 'fly', resource: 'a.b' }], categoriesOf), undefined)
 })
+
+test('of a key of many megabytes no more is escaped than a record keeps', () => {
+  const keys = [{ key: '\u0001'.repeat(1 << 20), read: true, write: false }]
+  const command = { kind: 'command', command: 'get', subcommand: undefined, categories: CATEGORIES } as const
+  const [recorded] = recordedAccesses([{ ...command, keys, channels: [], allKeys: false }])
+  assert.match(recorded?.resource ?? '', /^R~"(\\x01)+(\\x0?|\\)?…\(\d+ characters\)$/)
+  const characters = Number(/(\d+) characters/.exec(recorded?.resource ?? '')?.[1])
+  assert.ok(characters < 5 * 65_536, `${characters} were made`)
+})
