@@ -1,7 +1,7 @@
 /** Commands that the proxy answers itself: the server's answers would tell of itself and of others. */
 import type { Args } from './args.ts'
 import { errorReply } from './errors.ts'
-import { CLIENT_NAME } from './hello.ts'
+import { CLIENT_NAME, CLIENT_NAME_BYTES_MAX } from './hello.ts'
 
 /** What the answers tell of. */
 export type ClientFacts = {
@@ -32,9 +32,6 @@ export class ClientEntry {
 const OK = Buffer.from('+OK\r\n')
 const NULL_RESP2 = Buffer.from('$-1\r\n')
 const NULL_RESP3 = Buffer.from('_\r\n')
-
-/** Longest client name, library name or version that is kept. */
-const NAME_BYTES_MAX = 256
 
 /** The answer to a command of the vetted table that is marked as answered here. */
 export function answer(command: string, args: Args, client: ClientEntry, facts: ClientFacts): Buffer {
@@ -67,7 +64,7 @@ function text(value: string, version: 2 | 3, verbatim: boolean): Buffer {
 }
 
 function setName(args: Args, client: ClientEntry): Buffer {
-  if (!args.isPlain(2) || args.size(2) > NAME_BYTES_MAX) return errorReply('ERR', CLIENT_NAME)
+  if (!args.isPlain(2) || args.size(2) > CLIENT_NAME_BYTES_MAX) return errorReply('ERR', CLIENT_NAME)
   client.name = args.latin1(2)
   return OK
 }
@@ -77,7 +74,7 @@ function setInfo(args: Args, client: ClientEntry): Buffer {
   if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
     return errorReply('ERR', `Unrecognized option '${attribute ?? ''}'`)
   }
-  if (!args.isPlain(3) || args.size(3) > NAME_BYTES_MAX) {
+  if (!args.isPlain(3) || args.size(3) > CLIENT_NAME_BYTES_MAX) {
     return errorReply('ERR', `${attribute} cannot contain spaces, newlines or special characters.`)
   }
   if (attribute === 'lib-name') client.libName = args.latin1(3)

@@ -23,7 +23,7 @@ export function parseHello(args: Args): Hello | NativeError {
       auth = { user: args.latin1(i + 1), password: args.latin1(i + 2) }
       i += 3
     } else if (word === 'setname' && i + 1 < args.count) {
-      if (!args.isPlain(i + 1)) return error('ERR', CLIENT_NAME)
+      if (!args.isPlain(i + 1) || args.size(i + 1) > CLIENT_NAME_BYTES_MAX) return error('ERR', CLIENT_NAME)
       name = args.latin1(i + 1)
       i += 2
     } else {
@@ -32,6 +32,9 @@ export function parseHello(args: Args): Hello | NativeError {
   }
   return { version, auth, name }
 }
+
+/** Longest client name, library name or version that is kept: each is answered as often as it is asked for. */
+export const CLIENT_NAME_BYTES_MAX = 256
 
 /** What the server says of a name that could break its lists. */
 export const CLIENT_NAME = 'Client names cannot contain spaces, newlines or special characters.'

@@ -324,3 +324,9 @@ test('no pattern that could hold everybody up is read', () => {
       assert.equal(analyser.read(Args.of([...words, long])).outcome, 'not_understood', words.join(' '))
   }
 })
+
+test('HELLO sets no name that would be too much to answer with again and again', () => {
+  const hello = (size: number) => analyser.read(Args.of(['hello', '3', 'setname', 'x'.repeat(size)]))
+  assert.equal(hello(256).outcome, 'accesses')
+  assert.equal(hello(257).outcome, 'not_understood')
+})
