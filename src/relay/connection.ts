@@ -19,7 +19,7 @@ import type { Session } from '../../protocols/session.ts'
 import type { BackendTarget } from '../backends/backend.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
-import type { LoginFault } from '../metrics.ts'
+import type { BackendFault, LoginFault } from '../metrics.ts'
 import type { RegisteredSecret } from '../runs/state-file.ts'
 import { admit, NOT_ACCEPTED, standingOf } from './admission.ts'
 import { sayGoodbye } from './goodbye.ts'
@@ -208,13 +208,18 @@ export class Connection {
   }
 
   async #openSession(token: RunToken): Promise<void> {
-    const { shared, backend, metrics, config } = this.#system
+    const { shared, backend, config } = this.#system
     const target = config.backend
-    const knowledge = backend?.knowledge.current
+    // What was known before a loss may be wrong by now: the schema is another, or the server is.
+    if (backend?.reachable === false) {
+      await backend.refresh()
+      if (!backend.reachable) this.#backendFailed('unreachable', 'what it holds cannot be read', token)
+    }
     if (
       backend === undefined ||
       target === undefined ||
-      knowledge === undefined ||
+      !backend.reachable ||
+      backend.knowledge.current === undefined ||
       !shared.audit.isWritable(shared.now())
     ) {
       this.#backendUnavailable(token)
@@ -235,8 +240,7 @@ export class Connection {
       upstream = await dialUpstream(this.#dialled, login)
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
-      metrics.backendError(error.fault)
-      this.#record.backendFailed(error.fault, error.message, token)
+      this.#backendFailed(error.fault, error.message, token)
       shared.notice(`system ${config.name}: ${error.fault}: ${error.message}`)
       this.#backendUnavailable(token)
       return
@@ -306,6 +310,11 @@ export class Connection {
     this.#record.refused(fault, token, undefined)
     shared.audit.flush(shared.now())
     this.#refuse(NOT_ACCEPTED)
+  }
+
+  #backendFailed(fault: BackendFault, message: string, token: RunToken): void {
+    this.#system.metrics.backendError(fault)
+    this.#record.backendFailed(fault, message, token)
   }
 
   #backendUnavailable(token: RunToken): void {

@@ -5,6 +5,7 @@ import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Address, SystemConfig } from '../config/config.ts'
 import { isLoopback } from '../config/sections.ts'
 import { Connection } from './connection.ts'
+import { KEEP_ALIVE } from './keep-alive.ts'
 import type { System } from './system.ts'
 
 /** Connections that have not logged in yet, at once and per listener; more are closed at accept. */
@@ -46,7 +47,7 @@ export class Listener {
   /** @param notice what goes wrong with the listener, for operators */
   constructor(notice: (message: string) => void) {
     this.#notice = notice
-    this.#server = createServer((socket) => this.#accept(socket))
+    this.#server = createServer(KEEP_ALIVE, (socket) => this.#accept(socket))
   }
 
   /** Gives the address it listens on. Rejects with the system's error where the address is taken. */

@@ -5,9 +5,10 @@ import { ProtocolError } from '../../protocols/errors.ts'
 import type { BackendLogin } from '../../protocols/login.ts'
 import type { BackendTarget } from '../backends/backend.ts'
 import type { BackendFault } from '../metrics.ts'
+import { KEEP_ALIVE } from './keep-alive.ts'
 
-/** The whole way from the first packet to a session that is ready. */
-const LOGIN_MS = 15_000
+/** The whole way from the first packet to a session that is ready. Drivers wait 10 s for us, and should be told before. */
+const LOGIN_MS = 8_000
 
 /** The backend could not be used. The message is for operators; the client never sees it. */
 export class UpstreamError extends Error {
@@ -53,7 +54,8 @@ class Dial {
   }
 
   begin(): void {
-    const socket = connectTcp({ host: this.#target.host, port: this.#target.port, noDelay: true })
+    const { host, port } = this.#target
+    const socket = connectTcp({ host, port, noDelay: true, ...KEEP_ALIVE })
     this.#adopt(socket)
     socket.once('connect', this.#step)
   }

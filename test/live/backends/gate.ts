@@ -1,0 +1,64 @@
+/** What stands between a proxy and a real server, and does there what networks and dying servers do. */
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+
+export type Gate = {
+  readonly port: number
+  /** Connections that come from now on reach the server. */
+  open(): void
+  /** Connections that come from now on are served by this instead. */
+  instead(serve: (socket: Socket) => void): void
+  /** Ends every connection through the gate, and those that come from now on. */
+  cut(): void
+  /** As if the server had sent this on the connection that came last. */
+  inject(bytes: Buffer): void
+  close(): Promise<void>
+}
+
+/** @param port where the server is, on this machine */
+export async function openGate(port: number): Promise<Gate> {
+  const sockets = new Set<Socket>()
+  let last: Socket | undefined
+  const keep = (socket: Socket): void => {
+    sockets.add(socket)
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => sockets.delete(socket))
+  }
+  const pass = (socket: Socket): void => {
+    const server = connect(port, '127.0.0.1')
+    keep(server)
+    last = socket
+    socket.pipe(server)
+    server.pipe(socket)
+    socket.on('close', () => server.destroy())
+    server.on('close', () => socket.destroy())
+  }
+  let serve = pass
+  const listener: Server = createServer((socket) => {
+    keep(socket)
+    serve(socket)
+  })
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const destroyAll = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    port: (listener.address() as AddressInfo).port,
+    open: () => {
+      serve = pass
+    },
+    instead: (other) => {
+      serve = other
+    },
+    cut: () => {
+      serve = (socket) => socket.destroy()
+      destroyAll()
+    },
+    inject: (bytes) => {
+      last?.write(bytes)
+    },
+    close: () => {
+      destroyAll()
+      return new Promise((resolve) => listener.close(() => resolve()))
+    },
+  }
+}
