@@ -51,10 +51,23 @@ export type Confirmations = {
 /** Shifting is done in steps of this size, so that the cost for each entry is constant. */
 const COMPACT_AT = 1024
 
+/** A pipeline deeper than this waits in the client's socket. */
+const ENTRIES_MAX = 100_000
+
+/** So does one with so many bytes of our own answers in it: a denial may be a hundred times as long as its command. */
+const BYTES_MAX = 1024 * 1024
+
 /** A first-in-first-out queue. */
 export class InFlight {
   readonly #entries: Owed[] = []
   #head = 0
+  /** Bytes of the answers of ours that are in it. */
+  #bytes = 0
+
+  /** True where nothing more should be judged before something has left. */
+  get isFull(): boolean {
+    return this.length >= ENTRIES_MAX || this.#bytes >= BYTES_MAX
+  }
 
   get length(): number {
     return this.#entries.length - this.#head
@@ -75,9 +88,12 @@ export class InFlight {
 
   push(entry: Owed): void {
     this.#entries.push(entry)
+    if ('bytes' in entry) this.#bytes += entry.bytes.length
   }
 
   shift(): void {
+    const { first } = this
+    if (first !== undefined && 'bytes' in first) this.#bytes -= first.bytes.length
     this.#head += 1
     if (this.#head === this.#entries.length) {
       this.#entries.length = 0

@@ -54,6 +54,11 @@ export class ReplyRelay {
     return this.#inFlight.length
   }
 
+  /** True where so much is owed that the client's next commands should wait. */
+  get isFull(): boolean {
+    return this.#inFlight.isFull
+  }
+
   /** Bounds messages, which no command of their own brings; a reply is bounded by what it is owed with. */
   limit(limits: ReplyLimits): void {
     this.#limits = limits

@@ -48,9 +48,6 @@ export type SessionStart = {
   readonly welcome: Buffer
 }
 
-/** A pipeline deeper than this waits in the client's socket. */
-const IN_FLIGHT_MAX = 100_000
-
 const OK = Buffer.from('+OK\r\n')
 
 /** How a command that is let through is carried out, where it is not simply relayed. */
@@ -133,7 +130,7 @@ export class RedisSession implements Session {
   next(): Statement | undefined {
     if (this.#quitting || this.#ended || this.#replies.over) return undefined
     if (this.#value.isUnderWay && !this.#value.move()) return undefined
-    if (this.#cancelling) return undefined
+    if (this.#cancelling || this.#replies.isFull) return undefined
     const knowledge = this.#start.knowledge.current
     if (this.#statement !== undefined) {
       if (knowledge !== this.#statementKnowledge) {
@@ -350,7 +347,7 @@ export class RedisSession implements Session {
   }
 
   get clientIsAhead(): boolean {
-    return this.#replies.owed >= IN_FLIGHT_MAX
+    return this.#replies.isFull
   }
 
   get idle(): boolean {

@@ -332,6 +332,30 @@ test('a client that sends a hundred thousand commands ahead of their answers is 
   assert.equal(talk.session.clientIsAhead, false)
 })
 
+test('denials behind a reply that does not come wait unjudged once there is a MiB of them', () => {
+  const talk = new Conversation()
+  talk.client('BLPOP a 0')
+  const count = 100_000
+  const some = Buffer.concat(new Array(1000).fill(command('GET no')))
+  for (let n = 0; n < count / 1000; n++) talk.clientBytes(some)
+  assert.equal(talk.session.clientIsAhead, true)
+  assert.equal(talk.session.next(), undefined)
+  let denials = 0
+  let bytes = talk.server('*-1|').length
+  assert.ok(bytes < 2 * 1024 * 1024, `${bytes} bytes of denials had been made`)
+  for (talk.judge(); ; talk.judge()) {
+    const answers = talk.answers
+    if (answers === '') break
+    bytes += answers.length
+    denials += 1
+  }
+  assert.ok(denials > 0, 'the others are judged when there is room')
+  assert.equal(talk.session.clientIsAhead, false)
+  // Every command has its answer in the end: `*-1`, and a denial of always the same length.
+  const denial = talk.client('GET no') + talk.answers
+  assert.equal(bytes, '*-1|'.length + count * denial.length)
+})
+
 test('a statement that waits is analysed anew when the catalog changes', () => {
   const talk = new Conversation()
   talk.session.fromClient(command('GET a'))
