@@ -46,6 +46,8 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
       for (const agent of agents) agent.close().catch(() => undefined)
       await proxy.stop()
       await gate.close()
+      // A server that computes does not see that nobody waits for it, and its database cannot be dropped meanwhile.
+      await system.killConnections()
       await system.stop()
     })
 
