@@ -36,7 +36,10 @@ export type BackendNotice = { readonly level: 'info' | 'warning' | 'error'; read
  * The control connection to one backend: what is known of it, kept fresh. Never carries a statement of a run.
  */
 export interface Backend<Knowledge extends Analyser> {
-  /** `undefined` until the backend was first reached; keeps the last knowledge while it is down. */
+  /**
+   * `undefined` until the backend was first reached. Keeps the last knowledge while it is down, for drivers' own questions and
+   * transactions to be understood; nothing that reaches data is judged by it then.
+   */
   readonly knowledge: Live<Knowledge | undefined>
   /** True while the control connection works. */
   readonly reachable: boolean

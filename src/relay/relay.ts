@@ -287,7 +287,13 @@ export class Relay implements LiveSession, Waiter {
       return this.#judge.judgementOf(denied('token_expired', undefined), analysis)
     }
     if (this.#refreshing) return undefined
-    if (analysis.outcome === 'unknown_object' && this.#refreshedFor !== id && backend !== undefined) {
+    // What was read of the database holds only while somebody looks whether it has changed.
+    const isBlind = backend?.reachable === false
+    if (
+      (isBlind || analysis.outcome === 'unknown_object') &&
+      this.#refreshedFor !== id &&
+      backend !== undefined
+    ) {
       this.#refreshing = true
       this.#refreshedFor = id
       const resume = (): void => {
@@ -296,6 +302,10 @@ export class Relay implements LiveSession, Waiter {
       }
       backend.refresh().then(resume, resume)
       return undefined
+    }
+    if (isBlind && 'accesses' in analysis && analysis.accesses.length > 0) {
+      const why = `what ${config.name} holds cannot be read at present`
+      return this.#judge.judgementOf(denied('not_understood', why), analysis)
     }
     const { statementsPerMinute } = this.#grant.limits
     // A statement that is prepared counts when it is executed.

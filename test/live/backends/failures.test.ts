@@ -73,6 +73,23 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
     const reachable = async (): Promise<boolean> =>
       (await fetch(`http://127.0.0.1:${proxy.admin.port}/readyz`)).status === 200
 
+    test('to the control connection alone, nothing is judged by what was known until it is back', async () => {
+      const agent = await login('r-blind')
+      assert.deepEqual(await agent.run(system.allowed), { value: system.allowedValue })
+      gate.cutOldest()
+      await until(async () => !(await reachable()), 'the loss is noticed')
+      const said = await agent.run(system.allowed)
+      assert.ok('error' in said, JSON.stringify(said))
+      const denial = of('r-blind').findLast(({ event }) => event === 'statement')
+      assert.deepEqual([denial?.['verdict'], denial?.['reason']], ['deny', 'not_understood'])
+      assert.equal(denial?.['why'], 'what here holds cannot be read at present')
+      gate.open()
+      await until(reachable, 'the control connection is back')
+      assert.deepEqual(await agent.run(system.allowed), { value: system.allowedValue })
+      await agent.close()
+      await until(() => of('r-blind').some(({ event }) => event === 'session.end'), 'the agent has left')
+    })
+
     test('in the middle of a statement, the agent is told, and it is recorded and counted', async () => {
       const agent = await login('r-middle')
       const before = await errors('lost')

@@ -9,6 +9,8 @@ export type Gate = {
   instead(serve: (socket: Socket) => void): void
   /** Ends every connection through the gate, and those that come from now on. */
   cut(): void
+  /** Ends the oldest connection, and those that come from now on. */
+  cutOldest(): void
   /** As if the server had sent this on the connection that came last. */
   inject(bytes: Buffer): void
   close(): Promise<void>
@@ -52,6 +54,10 @@ export async function openGate(port: number): Promise<Gate> {
     cut: () => {
       serve = (socket) => socket.destroy()
       destroyAll()
+    },
+    cutOldest: () => {
+      serve = (socket) => socket.destroy()
+      for (const socket of sockets) return void socket.destroy()
     },
     inject: (bytes) => {
       last?.write(bytes)
