@@ -1,14 +1,17 @@
 /** What is remembered of SQL texts, so that one that comes again, or one of the same shape, is not read again. */
 import { type ShapeDialect, ShapeScanner } from './shape.ts'
 
-/** Longer texts are bulk loads that do not come again. With the number of entries: at most 64 MiB for the keys of each kind. */
+/** Longer texts are bulk loads that do not come again. */
 const TEXT_BYTES_MAX = 16_384
 
 const ENTRIES_MAX = 4096
 
+/** Of the keys together: whoever sends long texts that differ takes no more memory than this, of each kind. */
+const KEY_BYTES_MAX = 16 * 1_048_576
+
 export class ReadingMemo<Reading> {
-  readonly #ofText = new Map<string, Reading>()
-  readonly #ofShape = new Map<string, Reading>()
+  readonly #ofText = new BoundedMap<Reading>()
+  readonly #ofShape = new BoundedMap<Reading>()
   readonly #scanner: ShapeScanner
 
   constructor(dialect: ShapeDialect) {
@@ -37,22 +40,35 @@ export class ReadingMemo<Reading> {
     const shape = indifferent === undefined ? undefined : this.#scanner.shapeOf(key)
     // The scanner and the grammar must agree on every literal that is left out.
     if (shape !== undefined && this.#scanner.starts.every((start) => indifferent?.has(start)))
-      put(this.#ofShape, shape, reading)
-    else put(this.#ofText, key, reading)
+      this.#ofShape.set(shape, reading)
+    else this.#ofText.set(key, reading)
   }
 }
 
-function put<Reading>(memo: Map<string, Reading>, key: string, reading: Reading): void {
-  if (memo.size >= ENTRIES_MAX) forgetOldest(memo)
-  memo.set(key, reading)
-}
+/** Forgets the oldest when it is full. */
+class BoundedMap<Value> {
+  readonly #values = new Map<string, Value>()
+  #keyBytes = 0
 
-/** A Map gives its keys in the order of insertion; dropping a part at once keeps the cost a constant. */
-function forgetOldest(memo: Map<string, unknown>): void {
-  let count = ENTRIES_MAX / 4
-  for (const key of memo.keys()) {
-    memo.delete(key)
-    count -= 1
-    if (count === 0) return
+  get(key: string): Value | undefined {
+    return this.#values.get(key)
+  }
+
+  /** @param key one character a byte; not in the map */
+  set(key: string, value: Value): void {
+    this.#keyBytes += key.length
+    while (this.#values.size >= ENTRIES_MAX || this.#keyBytes > KEY_BYTES_MAX) this.#forgetOldest()
+    this.#values.set(key, value)
+  }
+
+  /** A Map gives its keys in the order of insertion; dropping a part at once keeps the cost a constant. */
+  #forgetOldest(): void {
+    let count = Math.ceil(this.#values.size / 4)
+    for (const key of this.#values.keys()) {
+      this.#values.delete(key)
+      this.#keyBytes -= key.length
+      count -= 1
+      if (count === 0) return
+    }
   }
 }

@@ -67,6 +67,16 @@ test('the oldest are forgotten', () => {
   assert.equal(find('select c4096'), '4096')
 })
 
+test('the oldest are forgotten where texts are long, too', () => {
+  const { keepAlone, find } = memo()
+  const long = (index: number): string => `select c${index} ${'a'.repeat(16_000)}`
+  for (let index = 0; index < 2_000; index += 1) keepAlone(long(index), String(index))
+  assert.equal(find(long(1_999)), '1999')
+  let kept = 0
+  for (let index = 0; index < 2_000; index += 1) if (find(long(index)) !== undefined) kept += 1
+  assert.ok(kept > 700 && kept * 16_000 <= 16 * 1_048_576, `${kept} are kept`)
+})
+
 test('a long text is not remembered', () => {
   const { keepAlone, find } = memo()
   const text = `select ${'a'.repeat(16_384)}`
