@@ -12,6 +12,7 @@ import {
   freshPostgresDatabase,
   postgresServer,
 } from '../../support/servers.ts'
+import { eachAtOnce } from '../each-at-once.ts'
 import { ALLOW, SCHEMA, SECRET_TEXT, UNTOUCHED } from './database.ts'
 import { HIDES, type Hiding } from './hides.ts'
 import { INNOCENT } from './innocent.ts'
@@ -82,22 +83,6 @@ async function checksum(): Promise<unknown> {
   return rows[0]?.[0]
 }
 
-/**
- * Each in a session of its own. For a name that is not known the catalog is read again, at most once a second: so they
- * wait for one reading, and not each for its own.
- */
-async function eachAtOnce(
-  statements: readonly string[],
-  attempt: (client: Client, statement: string) => Promise<void>,
-): Promise<void> {
-  await Promise.all(
-    statements.map(async (statement) => {
-      const client = await connectAgent()
-      await attempt(client, statement).finally(() => client.end())
-    }),
-  )
-}
-
 for (const hiding of HIDES) {
   for (const extended of [false, true]) {
     const protocol = extended ? 'the extended protocol' : 'a simple query'
@@ -109,7 +94,7 @@ for (const hiding of HIDES) {
         assert.ok(!text.includes(SECRET_TEXT), `it was told: ${statement.slice(0, 200)}`)
         await client.query('rollback')
       }
-      if (hiding.reason === 'unknown_object') await eachAtOnce(hiding.statements, attempt)
+      if (hiding.reason === 'unknown_object') await eachAtOnce(hiding.statements, connectAgent, attempt)
       else for (const statement of hiding.statements) await attempt(agent, statement)
       assert.equal(await checksum(), beforehand)
     })

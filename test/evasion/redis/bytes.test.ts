@@ -2,36 +2,27 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { encodeCommand } from '../../../protocols/redis/frames.ts'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer } from '../../support/servers.ts'
+import { type RedisStage, startRedisStage } from '../../live/redis/stage.ts'
+import type { TestProxy } from '../../support/proxy.ts'
 import { SMUGGLED, STRANGERS } from './bytes.ts'
 import { GRANT, SECRET, seed, state } from './world.ts'
 
-let server: DatabaseServer
+let stage: RedisStage | undefined
 let direct: Redis
 let proxy: TestProxy
 let login: Buffer
 
 before(async () => {
-  server = await ownRedisServer()
-  const { host, port, password = '' } = server
-  direct = new Redis({ host, port, password, protocol: 2, replyMapping: 'legacy' })
-  proxy = await startProxy({
-    systems: { here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } } },
-    grants: { open: { system: 'here', allow: [...GRANT] } },
-  })
+  stage = await startRedisStage({ open: { system: 'here', allow: [...GRANT] } })
+  direct = stage.direct
+  proxy = stage.proxy
   login = encodeCommand(['AUTH', 'r-42', await proxy.token('open', 'r-42')])
   await seed(direct)
 })
 
-after(async () => {
-  direct.disconnect()
-  await proxy.stop()
-  await server.stop()
-})
+after(() => stage?.stop())
 
 const raw = (text: string): Buffer => Buffer.from(text.replaceAll('|', '\r\n'), 'latin1')
 

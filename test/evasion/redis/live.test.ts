@@ -4,16 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { DenyReason } from '../../../protocols/session.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { RawClient } from '../../live/redis/raw-client.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer } from '../../support/servers.ts'
+import { type RedisStage, startRedisStage } from '../../live/redis/stage.ts'
+import type { TestProxy } from '../../support/proxy.ts'
 import { HIDES } from './hides.ts'
 import { INNOCENT } from './innocent.ts'
 import { GRANT, SECRET, seed, state } from './world.ts'
 
+let stage: RedisStage | undefined
 let server: DatabaseServer
 let direct: Redis
 let proxy: TestProxy
@@ -23,13 +24,10 @@ const clients: RawClient[] = []
 let names: ReadonlySet<string>
 
 before(async () => {
-  server = await ownRedisServer()
-  const { host, port, password = '' } = server
-  direct = new Redis({ host, port, password, protocol: 2, replyMapping: 'legacy' })
-  proxy = await startProxy({
-    systems: { here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } } },
-    grants: { open: { system: 'here', allow: [...GRANT] } },
-  })
+  stage = await startRedisStage({ open: { system: 'here', allow: [...GRANT] } })
+  server = stage.server
+  direct = stage.direct
+  proxy = stage.proxy
   token = await proxy.token('open', 'r-42')
   await seed(direct)
   const listed = (await direct.call('COMMAND', 'LIST')) as string[]
@@ -38,9 +36,7 @@ before(async () => {
 
 after(async () => {
   for (const client of clients) client.close()
-  direct.disconnect()
-  await proxy.stop()
-  await server.stop()
+  await stage?.stop()
 })
 
 async function agent(version: 2 | 3): Promise<RawClient> {

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer } from '../../support/servers.ts'
+import type { TestProxy } from '../../support/proxy.ts'
 import { RawClient } from './raw-client.ts'
+import { type RedisStage, startRedisStage } from './stage.ts'
 
+let stage: RedisStage | undefined
 let server: DatabaseServer
 let proxy: TestProxy
 let straight: RawClient
@@ -13,14 +14,12 @@ let agent: RawClient
 let token: string
 
 before(async () => {
-  server = await ownRedisServer()
-  const { host, port, password = '' } = server
-  proxy = await startProxy({
-    systems: { here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } } },
-    grants: {
-      all: { system: 'here', allow: ['allcommands +eval +eval_ro +evalsha +fcall +fcall_ro allkeys'] },
-    },
+  stage = await startRedisStage({
+    all: { system: 'here', allow: ['allcommands +eval +eval_ro +evalsha +fcall +fcall_ro allkeys'] },
   })
+  server = stage.server
+  proxy = stage.proxy
+  const { host, port, password = '' } = server
   token = await proxy.token('all', 'r-42')
   straight = await RawClient.open({ host, port })
   agent = await RawClient.open(proxy.address('here'))
@@ -34,9 +33,13 @@ before(async () => {
 after(async () => {
   straight.close()
   agent.close()
-  await proxy.stop()
-  await server.stop()
+  await stage?.stop()
 })
+
+/** Only the server quotes the arguments of a command that it does not know. */
+function withoutArguments(native: string): string {
+  return native.replace(/(with args beginning with: ).*\r/, '$1\r')
+}
 
 /** `N` stands for a number of keys. */
 const COUNTED = [
@@ -69,9 +72,7 @@ for (const line of COUNTED) {
       const wrong = line.replace(' N ', ` ${number} `)
       const [native = ''] = await straight.ask(wrong)
       assert.match(native, /^-/, wrong)
-      // Only the server quotes the arguments of a command that it does not know.
-      const expected = native.replace(/(with args beginning with: ).*\r/, '$1\r')
-      assert.deepEqual(await agent.ask(wrong), [expected], wrong)
+      assert.deepEqual(await agent.ask(wrong), [withoutArguments(native)], wrong)
     }
   })
 }
@@ -89,8 +90,7 @@ test('what is wrong otherwise is refused as the server refuses it', async () => 
   for (const wrong of WRONG) {
     const [native = ''] = await straight.ask(wrong)
     assert.match(native, /^-/, wrong)
-    const expected = native.replace(/(with args beginning with: ).*\r/, '$1\r')
-    assert.deepEqual(await agent.ask(wrong), [expected], wrong)
+    assert.deepEqual(await agent.ask(wrong), [withoutArguments(native)], wrong)
   }
 })
 

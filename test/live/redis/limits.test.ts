@@ -1,41 +1,34 @@
 /** The limits of a grant against a real server: big replies, waits that do not end, and what is in step afterwards. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer } from '../../support/servers.ts'
+import type { Redis } from 'ioredis'
+import type { TestProxy } from '../../support/proxy.ts'
 import { RawClient } from './raw-client.ts'
+import { type RedisStage, startRedisStage } from './stage.ts'
 
-let server: DatabaseServer
+let stage: RedisStage | undefined
 let direct: Redis
 let proxy: TestProxy
 const clients: RawClient[] = []
 
 before(async () => {
-  server = await ownRedisServer()
-  const { host, port, password = '' } = server
-  direct = new Redis({ host, port, password, protocol: 2, replyMapping: 'legacy' })
+  stage = await startRedisStage({
+    small: { system: 'here', allow: ['+@all ~k:*'], limits: { rows: 100, bytes: '64KiB' } },
+    wide: { system: 'here', allow: ['+@all ~k:*'], limits: { bytes: '2MiB' } },
+    quick: { system: 'here', allow: ['+@all ~k:*'], limits: { statement_timeout: '300ms' } },
+  })
+  direct = stage.direct
+  proxy = stage.proxy
   await direct.rpush('k:list', ...Array.from({ length: 1_000 }, (_, i) => `element ${i}`))
   await direct.setrange('k:big', 5_000_000, 'x')
   await direct.xadd('k:stream', '1-1', 'f', 'v')
   for (let i = 2; i < 200; i++) await direct.xadd('k:stream', `${i}-1`, 'f', 'v')
   for (let i = 1; i < 150; i++) await direct.xadd('k:wide', `${i}-1`, 'f', 'v'.repeat(20_000))
-  proxy = await startProxy({
-    systems: { here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } } },
-    grants: {
-      small: { system: 'here', allow: ['+@all ~k:*'], limits: { rows: 100, bytes: '64KiB' } },
-      wide: { system: 'here', allow: ['+@all ~k:*'], limits: { bytes: '2MiB' } },
-      quick: { system: 'here', allow: ['+@all ~k:*'], limits: { statement_timeout: '300ms' } },
-    },
-  })
 })
 
 after(async () => {
   for (const client of clients) client.close()
-  direct.disconnect()
-  await proxy.stop()
-  await server.stop()
+  await stage?.stop()
 })
 
 async function agent(grant: string, version: 2 | 3): Promise<RawClient> {

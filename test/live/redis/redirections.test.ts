@@ -1,30 +1,24 @@
 /** A server that names another server: no address comes through, wherever in a reply it stands. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer } from '../../support/servers.ts'
+import type { TestProxy } from '../../support/proxy.ts'
 import { RawClient } from './raw-client.ts'
+import { type RedisStage, startRedisStage } from './stage.ts'
 
-let server: DatabaseServer
+let stage: RedisStage | undefined
 let proxy: TestProxy
 let token: string
 const clients: RawClient[] = []
 
 before(async () => {
-  server = await ownRedisServer()
-  const { host, port, password = '' } = server
-  proxy = await startProxy({
-    systems: { here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } } },
-    grants: { scripts: { system: 'here', allow: ['+eval +@all allkeys'] } },
-  })
+  stage = await startRedisStage({ scripts: { system: 'here', allow: ['+eval +@all allkeys'] } })
+  proxy = stage.proxy
   token = await proxy.token('scripts', 'r-42')
 })
 
 after(async () => {
   for (const client of clients) client.close()
-  await proxy.stop()
-  await server.stop()
+  await stage?.stop()
 })
 
 const REPLACED = '-ERR the backend answered with a redirection, which is not followed\r\n'

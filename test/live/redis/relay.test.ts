@@ -5,12 +5,11 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { encodeCommand } from '../../../protocols/redis/frames.ts'
-import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
-import { startProxy, type TestProxy } from '../../support/proxy.ts'
-import { ownRedisServer } from '../../support/servers.ts'
+import type { TestProxy } from '../../support/proxy.ts'
 import { RawClient, typed } from './raw-client.ts'
+import { type RedisStage, startRedisStage } from './stage.ts'
 
-let server: DatabaseServer
+let stage: RedisStage | undefined
 let direct: Redis
 let proxy: TestProxy
 let token: string
@@ -18,31 +17,25 @@ const clients: RawClient[] = []
 const drivers: Redis[] = []
 
 before(async () => {
-  server = await ownRedisServer({ settings: ['--notify-keyspace-events', 'KEA'] })
-  const { host, port, password = '' } = server
-  direct = new Redis({ host, port, password, protocol: 2, replyMapping: 'legacy' })
-  proxy = await startProxy({
-    systems: {
-      here: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/0` } },
-      third: { protocol: 'redis', backend: { url: `redis://:${password}@${host}:${port}/3` } },
-    },
-    grants: {
+  stage = await startRedisStage(
+    {
       open: {
         system: 'here',
         allow: ['+@all ~open:* &open:*', '+subscribe +psubscribe &__keyspace@0__:open:*'],
       },
       pinned: { system: 'third', allow: ['+@all ~open:*'] },
     },
-  })
+    { settings: ['--notify-keyspace-events', 'KEA'], databases: { here: 0, third: 3 } },
+  )
+  direct = stage.direct
+  proxy = stage.proxy
   token = await proxy.token('open', 'r-42')
 })
 
 after(async () => {
   for (const client of clients) client.close()
   for (const driver of drivers) driver.disconnect()
-  direct.disconnect()
-  await proxy.stop()
-  await server.stop()
+  await stage?.stop()
 })
 
 async function agent(version: 2 | 3 = 2): Promise<RawClient> {
