@@ -288,6 +288,7 @@ export class ControlConnection<Knowledge extends Analyser> implements Backend<Kn
   }
 }
 
-function messageOf(error: unknown): string {
+/** What was thrown, in a sentence. */
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { BackendAddress, BackendTarget, SentinelTarget } from './backend.ts'
+import { messageOf } from './control-connection.ts'
 
 /** A sentinel that takes longer to connect or to answer is passed over. */
 const ASK_MS = 2_000
@@ -42,7 +43,7 @@ export class MasterLocator {
         }
         return address
       } catch (error) {
-        failure = error instanceof Error ? error.message : String(error)
+        failure = messageOf(error)
       }
     }
     throw new Error(`no sentinel says where \`${this.#name}\` is: ${failure}`)
@@ -74,7 +75,7 @@ class Sentinel {
       if (status === 'wait' || status === 'end' || status === 'close') await this.#client.connect()
       return addressOf(await this.#client.call('SENTINEL', 'get-master-addr-by-name', name))
     } catch (error) {
-      const why = this.#trouble ?? (error instanceof Error ? error.message : String(error))
+      const why = this.#trouble ?? messageOf(error)
       throw new Error(`${this.#at}: ${why}`)
     }
   }

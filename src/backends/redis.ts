@@ -13,7 +13,13 @@ import {
   type ServerCommand,
 } from '../../protocols/redis/index.ts'
 import type { BackendAddress, BackendTarget, OpenBackend } from './backend.ts'
-import { ControlConnection, type ControlLink, type Learned, UnusableServer } from './control-connection.ts'
+import {
+  ControlConnection,
+  type ControlLink,
+  type Learned,
+  messageOf,
+  UnusableServer,
+} from './control-connection.ts'
 import { MasterLocator, tlsOptions } from './redis-sentinel.ts'
 
 /** Before a connection on which nothing happens is asked whether the server is still there. */
@@ -150,10 +156,6 @@ function clientOptions(
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** A line of INFO: `redis_version:7.0.15`. */
