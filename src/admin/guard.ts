@@ -1,7 +1,7 @@
 /**
- * Who may use the admin API: whoever is on this machine and has the token. The bearer token is the lock; the rest keeps a web page that an operator has open from
- * even trying the door: a page of another name that was pointed at this machine (DNS rebinding) and a form or script that
- * posts across origins.
+ * Who may use the admin API: whoever is on this machine and has the token. The bearer token is the lock; the rest keeps a
+ * web page that an operator has open from even trying the door: a page of another name that was pointed at this machine
+ * (DNS rebinding) and a form or script that posts across origins.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
