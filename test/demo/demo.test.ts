@@ -107,6 +107,8 @@ async function paste(
   input: string,
 ): Promise<{ readonly output: string; readonly errors: string }> {
   const child = spawn('/bin/sh', ['-c', line], { stdio: 'pipe' })
+  // A command that reads nothing may have ended before this is written.
+  child.stdin.on('error', () => undefined)
   child.stdin.end(input)
   return outputOf(child)
 }
