@@ -186,18 +186,19 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
     }, async () => {
       const agent = await login('r-idle')
       assert.deepEqual(await agent.run(system.allowed), { value: system.allowedValue })
-      await sleep(300)
-      const ports = [gate.port, proxy.address('here').port].map((port) =>
-        port.toString(16).toUpperCase().padStart(4, '0'),
-      )
-      for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1)) {
-        // sl local_address rem_address st tx_queue:rx_queue tr:tm->when …; state 1 is established, timer 2 is keep-alive.
-        const [, local = '', remote = '', state, , timer = ''] = line.trim().split(/\s+/)
-        if (state !== '01') continue
-        const isUpstream = remote.endsWith(`:${ports[0]}`)
-        const isClient = local.endsWith(`:${ports[1]}`)
-        if (isUpstream || isClient) assert.ok(timer.startsWith('02:'), line)
+      // sl local_address rem_address st tx_queue:rx_queue tr:tm->when …; state 1 is established, timer 2 is keep-alive.
+      const socketsOf = (column: 1 | 2, port: number): string[] => {
+        const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+        const rows = readFileSync('/proc/net/tcp', 'utf8')
+          .split('\n')
+          .map((line) => line.trim().split(/\s+/))
+        return rows.filter((row) => row[column]?.endsWith(end) && row[3] === '01').map((row) => row[5] ?? '')
       }
+      const areKept = (timers: string[]): boolean =>
+        timers.length > 0 && timers.every((timer) => timer.startsWith('02:'))
+      // A socket with bytes on their way has the timer of their retransmission instead, until they are acknowledged.
+      await until(() => areKept(socketsOf(2, gate.port)), 'the kernel watches the backend')
+      await until(() => areKept(socketsOf(1, proxy.address('here').port)), 'the kernel watches the agent')
     })
   })
 }
