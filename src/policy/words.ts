@@ -58,7 +58,7 @@ function commandWords(access: CommandAccess): string {
     words.push(`${read && write ? '~' : read ? '%R~' : '%W~'}${printable(key)}`)
   }
   if (access.keys.length > NAMED_ACCESSES_MAX)
-    words.push(`and ${access.keys.length - NAMED_ACCESSES_MAX} more keys`)
+    words.push(`and ${access.keys.length - NAMED_ACCESSES_MAX} more`)
   for (const { channel } of access.channels.slice(0, NAMED_ACCESSES_MAX)) words.push(`&${printable(channel)}`)
   if (access.allKeys) words.push('allkeys')
   return words.join(' ')
@@ -112,7 +112,7 @@ function nearby(missing: readonly Access[], allow: readonly string[]): string {
   const words = new Set(missing.flatMap(nameWords))
   const ranked = [...allow].sort((a, b) => nearness(b, words) - nearness(a, words))
   const shown = ranked.slice(0, HINT_LINES_MAX).join('; ')
-  const more = allow.length > HINT_LINES_MAX ? `; and ${allow.length - HINT_LINES_MAX} more lines` : ''
+  const more = allow.length > HINT_LINES_MAX ? `; and ${allow.length - HINT_LINES_MAX} more` : ''
   return `this grant allows: ${shown}${more}. Ask for a grant that names what is missing`
 }
 
