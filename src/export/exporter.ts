@@ -47,13 +47,22 @@ export type OnOutcome = (outcome: ExportOutcome, records: number) => void
 
 /** Takes records in the order of the file, keeps a bounded number of them, and sends them as it can. */
 export interface Exporter {
-  /** Never waits and never throws; a record for which there is no room is dropped and counted. */
-  offer(record: AuditRecord): void
+  /**
+   * Never waits and never throws; a record for which there is no room is dropped and counted.
+   * @param bytes of its line in the file
+   */
+  offer(record: AuditRecord, bytes: number): void
   /** Records that were offered, and are neither sent nor dropped. */
   readonly held: number
   /** Sends what waits, as far as that is done within the time; the rest is dropped and counted. */
   close(graceMs: number): Promise<void>
 }
 
-/** Records that may wait in an exporter: at a few kilobytes each some tens of megabytes, in a thread of its own. */
+/** Records that may wait in an exporter: at a kilobyte or two each some megabytes, in a thread of its own. */
 export const QUEUE_RECORDS_MAX = 10_000
+
+/**
+ * Bytes of their lines. Agents choose how large a record is, and one that waits takes several times its line: beyond this they
+ * could have the thread run out of memory, and with it what waits in the other exporters.
+ */
+export const QUEUE_BYTES_MAX = 16 << 20

@@ -10,6 +10,7 @@ import {
   type OnOutcome,
   type OnTrouble,
   type OtlpSettings,
+  QUEUE_BYTES_MAX,
   QUEUE_RECORDS_MAX,
 } from './exporter.ts'
 import { attributesOf } from './semantic-conventions.ts'
@@ -39,7 +40,9 @@ export class Otlp implements Exporter {
   readonly #logger: Logger
   readonly #onOutcome: OnOutcome
   readonly #onTrouble: OnTrouble | undefined
-  #waiting = 0
+  /** The bytes of each record that waits, the oldest first, and of all of them. */
+  #waiting: number[] = []
+  #bytes = 0
   /** Set when what waits has been given up: nothing of it is tried any more. */
   #over = false
 
@@ -71,13 +74,14 @@ export class Otlp implements Exporter {
     this.#logger = this.#provider.getLogger('bulkhead.audit', version())
   }
 
-  offer(record: AuditRecord): void {
-    // The SDK drops in silence; what it would drop it is not given.
-    if (this.#waiting >= QUEUE_RECORDS_MAX) {
+  offer(record: AuditRecord, bytes: number): void {
+    // The SDK drops in silence, and knows no bound of bytes; what there is no room for it is not given.
+    if (this.#waiting.length >= QUEUE_RECORDS_MAX || this.#bytes + bytes > QUEUE_BYTES_MAX) {
       this.#onOutcome('dropped', 1)
       return
     }
-    this.#waiting += 1
+    this.#waiting.push(bytes)
+    this.#bytes += bytes
     this.#logger.emit({
       eventName: `bulkhead.${record.event}`,
       timestamp: hrTime(record.time),
@@ -89,7 +93,7 @@ export class Otlp implements Exporter {
   }
 
   get held(): number {
-    return this.#waiting
+    return this.#waiting.length
   }
 
   async close(graceMs: number): Promise<void> {
@@ -100,8 +104,9 @@ export class Otlp implements Exporter {
     await Promise.race([this.#provider.shutdown().catch(() => undefined), timeout])
     clearTimeout(timer)
     this.#over = true
-    if (this.#waiting > 0) this.#onOutcome('dropped', this.#waiting)
-    this.#waiting = 0
+    if (this.#waiting.length > 0) this.#onOutcome('dropped', this.#waiting.length)
+    this.#waiting = []
+    this.#bytes = 0
   }
 
   /** The exporter, with what became of each batch counted. */
@@ -113,9 +118,9 @@ export class Otlp implements Exporter {
           return
         }
         inner.export(records, (result) => {
-          const left = Math.min(records.length, this.#waiting)
-          this.#waiting -= left
-          if (left > 0) this.#onOutcome(result.code === 0 ? 'sent' : 'dropped', left)
+          const left = this.#waiting.splice(0, records.length)
+          for (const bytes of left) this.#bytes -= bytes
+          if (left.length > 0) this.#onOutcome(result.code === 0 ? 'sent' : 'dropped', left.length)
           if (result.error !== undefined) this.#onTrouble?.(result.error.message)
           done(result)
         })

@@ -6,6 +6,8 @@ import type { OnOutcome, OnTrouble } from './exporter.ts'
 
 export type QueueOptions<Item> = {
   readonly itemsMax: number
+  /** Of all that waits; without it only their number is bounded. */
+  readonly bytesMax?: number
   /** Rejects where the item must be sent again later. */
   readonly send: (item: Item, signal: AbortSignal) => Promise<void>
   readonly onOutcome: OnOutcome
@@ -16,11 +18,13 @@ export type QueueOptions<Item> = {
   readonly giveUpMs: number
 }
 
-type Waiting<Item> = { readonly item: Item; readonly sinceMs: number }
+type Waiting<Item> = { readonly item: Item; readonly bytes: number; readonly sinceMs: number }
 
 export class RetryQueue<Item> {
   readonly #options: QueueOptions<Item>
   readonly #waiting: Waiting<Item>[] = []
+  /** Of all that waits. */
+  #bytes = 0
   readonly #stop = new AbortController()
   #running: Promise<void> | undefined
   /** Ends the pause before the next try. */
@@ -36,12 +40,15 @@ export class RetryQueue<Item> {
     return this.#waiting.length
   }
 
-  offer(item: Item): void {
-    if (this.#closing || this.#waiting.length >= this.#options.itemsMax) {
-      this.#options.onOutcome('dropped', 1)
+  /** @param bytes that the item takes, where `bytesMax` bounds them */
+  offer(item: Item, bytes = 0): void {
+    const { itemsMax, bytesMax = Number.POSITIVE_INFINITY, onOutcome } = this.#options
+    if (this.#closing || this.#waiting.length >= itemsMax || this.#bytes + bytes > bytesMax) {
+      onOutcome('dropped', 1)
       return
     }
-    this.#waiting.push({ item, sinceMs: performance.now() })
+    this.#bytes += bytes
+    this.#waiting.push({ item, bytes, sinceMs: performance.now() })
     this.#running ??= this.#run()
   }
 
@@ -64,6 +71,7 @@ export class RetryQueue<Item> {
       if (this.#stop.signal.aborted) {
         this.#options.onOutcome('dropped', this.#waiting.length)
         this.#waiting.length = 0
+        this.#bytes = 0
         break
       }
       try {
@@ -81,7 +89,7 @@ export class RetryQueue<Item> {
   }
 
   #done(outcome: 'sent' | 'dropped'): void {
-    this.#waiting.shift()
+    this.#bytes -= this.#waiting.shift()?.bytes ?? 0
     this.#options.onOutcome(outcome, 1)
   }
 

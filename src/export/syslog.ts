@@ -5,6 +5,7 @@ import {
   type Exporter,
   type OnOutcome,
   type OnTrouble,
+  QUEUE_BYTES_MAX,
   QUEUE_RECORDS_MAX,
   type SyslogSettings,
 } from './exporter.ts'
@@ -20,10 +21,16 @@ const GIVE_UP_MS = 3_600_000
 /** How long one message may take to be handed over, a connection included. */
 const SEND_MS_MAX = 10_000
 
-/** Characters of a statement, and entries of a list, in a message: most receivers cut it at 8 KiB. The file has all. */
+/** Characters of a statement, and entries of a list, in a message. The file has all. */
 const STATEMENT_CHARACTERS_MAX = 2_048
 const LIST_ITEMS_MAX = 16
 const TEXT_CHARACTERS_MAX = 256
+
+/**
+ * Most receivers cut a message here. And UDP carries 65,507 bytes at most: one that is larger can never be sent, and would hold
+ * up for an hour all that come after it. Whoever narrows a token often enough could make one.
+ */
+const MESSAGE_BYTES_MAX = 8 << 10
 
 const LEVELS: Readonly<Record<Severity, number>> = {
   info: Level.Informational,
@@ -49,6 +56,7 @@ export class Syslog implements Exporter {
     this.#client.on('error', () => undefined)
     this.#queue = new RetryQueue({
       itemsMax: QUEUE_RECORDS_MAX,
+      bytesMax: QUEUE_BYTES_MAX,
       send: (record, signal) => this.#send(record, signal),
       onOutcome,
       onTrouble,
@@ -57,8 +65,8 @@ export class Syslog implements Exporter {
     })
   }
 
-  offer(record: AuditRecord): void {
-    this.#queue.offer(record)
+  offer(record: AuditRecord, bytes: number): void {
+    this.#queue.offer(record, bytes)
   }
 
   get held(): number {
@@ -86,12 +94,21 @@ export class Syslog implements Exporter {
         msgid: record.event,
         timestamp: new Date(record.time),
       }
-      this.#client.log(JSON.stringify(ocsfEvent(shortened(record))), options, end)
+      this.#client.log(messageOf(record), options, end)
     })
   }
 }
 
-/** The record with its long parts cut: a message must fit. */
+/** The event as JSON; where it would not fit even so, without the lists that have no place of their own in an event. */
+function messageOf(record: AuditRecord): string {
+  const event = ocsfEvent(shortened(record))
+  const message = JSON.stringify(event)
+  if (Buffer.byteLength(message) <= MESSAGE_BYTES_MAX) return message
+  const unmapped = Object.entries(event['unmapped'] ?? {}).filter(([, value]) => typeof value !== 'object')
+  return JSON.stringify({ ...event, unmapped: Object.fromEntries(unmapped) })
+}
+
+/** The record with its long parts cut. */
 export function shortened(record: AuditRecord): AuditRecord {
   const cut = (value: unknown, charactersMax: number): unknown => {
     if (typeof value === 'string')

@@ -89,7 +89,7 @@ function take(bytes: Buffer): void {
     const end = bytes.indexOf(NEWLINE, start)
     if (end === -1) break
     const record = parseRecord(bytes.toString('utf8', start, end))
-    if (record !== undefined) for (const { exporter } of exporters) exporter.offer(record)
+    if (record !== undefined) for (const { exporter } of exporters) exporter.offer(record, end - start)
     start = end + 1
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Otlp } from '../../../src/export/otlp.ts'
 import { startReceiver } from '../../support/receiver.ts'
-import { ALLOWED, DENIED, HOP, record } from './records.ts'
+import { ALLOWED, DENIED, HOP, LINE_BYTES, record } from './records.ts'
 
 type Attribute = { readonly key: string; readonly value: Readonly<Record<string, unknown>> }
 type Sent = {
@@ -30,7 +30,7 @@ test('records reach a collector with their time, severity and attributes, in ord
       counts[outcome] += records
     },
   )
-  for (const one of [ALLOWED, DENIED, HOP]) otlp.offer(one)
+  for (const one of [ALLOWED, DENIED, HOP]) otlp.offer(one, LINE_BYTES)
   await otlp.close(10_000)
   await collector.close()
   assert.deepEqual(counts, { sent: 3, dropped: 0 })
@@ -64,10 +64,24 @@ test('what a collector that is gone does not take is bounded, dropped and counte
     counts[outcome] += records
   }
   const otlp = new Otlp({ url: `${collector.url}/v1/logs`, headers: {} }, count, 500)
-  for (let seq = 0; seq < 10_100; seq += 1) otlp.offer(record('statement', seq))
+  for (let seq = 0; seq < 10_100; seq += 1) otlp.offer(record('statement', seq), LINE_BYTES)
   assert.deepEqual(counts, { sent: 0, dropped: 100 })
   await otlp.close(50)
   assert.deepEqual(counts, { sent: 0, dropped: 10_100 })
+})
+
+test('records that an agent made large take no more memory than others', async () => {
+  const collector = await startReceiver(() => undefined)
+  const counts = { sent: 0, dropped: 0 }
+  const otlp = new Otlp({ url: `${collector.url}/v1/logs`, headers: {} }, (outcome, records) => {
+    counts[outcome] += records
+  })
+  for (let seq = 0; seq < 100; seq += 1) otlp.offer(record('statement', seq), 1 << 20)
+  assert.equal(otlp.held, 16)
+  assert.deepEqual(counts, { sent: 0, dropped: 84 })
+  await otlp.close(50)
+  assert.deepEqual(counts, { sent: 0, dropped: 100 })
+  await collector.close()
 })
 
 test('a batch that the collector refuses for good is dropped and counted, and the next is sent', async () => {
@@ -76,9 +90,9 @@ test('a batch that the collector refuses for good is dropped and counted, and th
   const otlp = new Otlp({ url: `${collector.url}/v1/logs`, headers: {} }, (outcome, records) => {
     counts[outcome] += records
   })
-  otlp.offer(ALLOWED)
+  otlp.offer(ALLOWED, LINE_BYTES)
   await collector.received(1)
-  otlp.offer(DENIED)
+  otlp.offer(DENIED, LINE_BYTES)
   await collector.received(2)
   await otlp.close(10_000)
   await collector.close()

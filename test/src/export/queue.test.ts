@@ -11,7 +11,7 @@ function logOf(): Log {
 function queueOf(
   log: Log,
   send: (item: number, signal: AbortSignal) => Promise<void>,
-  more: { itemsMax?: number; giveUpMs?: number } = {},
+  more: { itemsMax?: number; bytesMax?: number; giveUpMs?: number } = {},
 ): RetryQueue<number> {
   return new RetryQueue<number>({
     itemsMax: 100,
@@ -73,6 +73,32 @@ test('what does not fit is dropped and counted, and what waits is kept', async (
   await queue.close(10_000)
   assert.deepEqual(log.sent, [1, 2])
   assert.deepEqual(log.counts, { sent: 2, dropped: 2 })
+})
+
+test('what is too large for the room that is left is dropped, and the room of what was sent is free again', async () => {
+  const log = logOf()
+  let open: () => void = () => undefined
+  const queue = queueOf(
+    log,
+    () =>
+      new Promise<void>((resolve) => {
+        open = resolve
+      }),
+    { bytesMax: 100 },
+  )
+  queue.offer(1, 60)
+  queue.offer(2, 60)
+  queue.offer(3, 40)
+  assert.equal(queue.size, 2)
+  while (queue.size > 0) {
+    open()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  queue.offer(4, 100)
+  open()
+  await queue.close(10)
+  assert.deepEqual(log.tries, [1, 3, 4])
+  assert.equal(log.counts['dropped'], 1)
 })
 
 test('an item that could not be sent for too long is given up, and the next has its turn', async () => {

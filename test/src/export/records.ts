@@ -52,3 +52,6 @@ export const DENIED = record('statement', 8, {
 export const RESULT = record('result', 9, { id: 3, rows: 12, bytes: 480, duration_us: 2_600, error: '57014' })
 
 export const HOP = record('hop', 10, { kind: 'wrong_system', from: 'crm', to: 'shop' })
+
+/** About what a line of these takes in the file. */
+export const LINE_BYTES = 700

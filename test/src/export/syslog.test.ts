@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { Syslog } from '../../../src/export/syslog.ts'
-import { ALLOWED, DENIED, HOP, record } from './records.ts'
+import { ALLOWED, DENIED, HOP, LINE_BYTES, record } from './records.ts'
 
 /** RFC 5424: priority and version, time, host, application, process, message id, no structured data, message. */
 const MESSAGE = /^<(\d+)>1 (\S+) \S+ bulkhead \d+ (\S+) - (\{.*\})\n?$/
@@ -63,7 +63,7 @@ test('records arrive by UDP as OCSF events in RFC 5424, with their urgency', asy
       counts[outcome] += records
     },
   )
-  for (const one of [ALLOWED, DENIED, HOP]) syslog.offer(one)
+  for (const one of [ALLOWED, DENIED, HOP]) syslog.offer(one, LINE_BYTES)
   while (messages.length < 3) await once(socket, 'more')
   await syslog.close(5_000)
   socket.close()
@@ -90,7 +90,7 @@ test('records that a TCP receiver could not take while it was down arrive when i
   const syslog = new Syslog({ host: '127.0.0.1', port, protocol: 'tcp' }, (outcome, records) => {
     counts[outcome] += records
   })
-  for (const one of [ALLOWED, DENIED, HOP]) syslog.offer(one)
+  for (const one of [ALLOWED, DENIED, HOP]) syslog.offer(one, LINE_BYTES)
   const again = await tcpReceiver(port)
   const lines = await again.lines(3)
   await syslog.close(5_000)
@@ -107,12 +107,38 @@ test('a statement with line breaks stays one message', async () => {
   const syslog = new Syslog({ host: '127.0.0.1', port: receiver.port, protocol: 'tcp' }, () => undefined)
   syslog.offer(
     record('statement', 1, { statement: 'select 1\n<13>1 forged\n', action: 'select', verdict: 'allow' }),
+    LINE_BYTES,
   )
   const [line = ''] = await receiver.lines(1)
   await syslog.close(5_000)
   receiver.server.close()
   const { query_string: text } = parsed(line).event['query_info'] as { readonly query_string: string }
   assert.equal(text, 'select 1\n<13>1 forged\n')
+})
+
+test('a record that no datagram carries is sent without its lists, and holds up none behind it', async () => {
+  const socket: UdpSocket = createSocket('udp4')
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const messages: string[] = []
+  socket.on('message', (message) => {
+    messages.push(message.toString('utf8'))
+    socket.emit('more')
+  })
+  const syslog = new Syslog(
+    { host: '127.0.0.1', port: socket.address().port, protocol: 'udp' },
+    () => undefined,
+  )
+  const lines = Array.from({ length: 16 }, () => `select on "${'é'.repeat(200)}"`)
+  const narrowedOften = { allow: lines, narrowed: Array.from({ length: 8 }, () => lines) }
+  syslog.offer(record('session.start', 1, { judged_by: narrowedOften, note: 'short' }), LINE_BYTES)
+  syslog.offer(HOP, LINE_BYTES)
+  while (messages.length < 2) await once(socket, 'more')
+  await syslog.close(5_000)
+  socket.close()
+  const [start, hop] = messages.map(parsed)
+  assert.deepEqual(start?.event['unmapped'], { prev: '0'.repeat(64), note: 'short' })
+  assert.equal(hop?.id, 'hop')
 })
 
 test('a receiver that nobody finds keeps nobody at the end, and what it did not take is counted', async () => {
@@ -123,7 +149,7 @@ test('a receiver that nobody finds keeps nobody at the end, and what it did not 
   const syslog = new Syslog({ host: '127.0.0.1', port: gone.port, protocol: 'tcp' }, (outcome, records) => {
     counts[outcome] += records
   })
-  for (let seq = 0; seq < 10_050; seq += 1) syslog.offer(record('statement', seq))
+  for (let seq = 0; seq < 10_050; seq += 1) syslog.offer(record('statement', seq), LINE_BYTES)
   assert.deepEqual(counts, { sent: 0, dropped: 50 })
   await syslog.close(30)
   assert.deepEqual(counts, { sent: 0, dropped: 10_050 })
