@@ -227,7 +227,8 @@ function readWord(reader: Reader, scope: Scope, upper: string): ExpressionShape 
       if (upper.startsWith('_') && isLiteralAt(reader, 1)) {
         if (!INTRODUCERS.has(upper)) cursor.fail('a character set introducer that is not open to runs')
         cursor.advance()
-        cursor.advance()
+        // Strings behind a string are parts of it, and no alias.
+        if (cursor.advance().kind === 'string') while (cursor.next.kind === 'string') cursor.advance()
         return OPAQUE
       }
   }

@@ -1,7 +1,7 @@
 /** Calls: built-in functions by allow-list, stored functions by name, and the built-in ones with a grammar of their own. */
 import { BARE_FUNCTIONS, BUILT_INS, GLUED_FUNCTIONS, VERSIONED_GLUED_FUNCTIONS } from '../functions.ts'
 import { asciiUpper } from '../lexer/characters.ts'
-import type { Identifier } from './cursor.ts'
+import type { Cursor, Identifier } from './cursor.ts'
 import { baseTable, objectName, readTargetColumn, storedFunction } from './objects.ts'
 import type { Reader } from './reader.ts'
 import { forbidden, hop, notUnderstood } from './refusal.ts'
@@ -98,9 +98,21 @@ function readArguments(reader: Reader, scope: Scope, isCount: boolean): void {
     if (!cursor.accept('ASC')) cursor.accept('DESC')
     cursor.expectOperator(')')
   }
-  if (!cursor.acceptAll('FROM', 'FIRST')) cursor.acceptAll('FROM', 'LAST')
+  acceptDirection(cursor)
   if (!cursor.acceptAll('RESPECT', 'NULLS')) cursor.acceptAll('IGNORE', 'NULLS')
   if (cursor.accept('OVER')) readOver(reader, scope)
+}
+
+/**
+ * `NTH_VALUE(a, 2) FROM FIRST OVER …`. Neither word is reserved: where no OVER follows, they begin the FROM clause with a
+ * table of that name (`SELECT MAX(a) FROM first, t`).
+ */
+function acceptDirection(cursor: Cursor): void {
+  if (!cursor.isWord('FROM') || (!cursor.isWordAt(1, 'FIRST') && !cursor.isWordAt(1, 'LAST'))) return
+  const over = cursor.isWordAt(3, 'NULLS') ? 4 : 2
+  if (!cursor.isWordAt(over, 'OVER')) return
+  cursor.advance()
+  cursor.advance()
 }
 
 /** Reads a call of a function with a grammar of its own. False: the next word is none. */

@@ -143,9 +143,8 @@ function readSelect(reader: Reader, place: QueryPlace): Term {
   const { cursor } = reader
   const scope = new Scope(place)
   cursor.expect('SELECT')
-  while (cursor.acceptOneOf(SELECT_OPTIONS) !== undefined) {
-    // None of them changes what is read.
-  }
+  // None of them changes what is read. One that is not reserved (SQL_CACHE in MySQL) is a column.
+  while (cursor.isOneOf(SELECT_OPTIONS) && !cursor.isIdentifier) cursor.advance()
   const items = readSelectItems(reader, scope)
   if (cursor.isWord('INTO')) readInto(reader)
   if (cursor.accept('FROM')) readTableReferences(reader, scope)
@@ -248,7 +247,10 @@ function finishItems(reader: Reader, scope: Scope, { names, stars }: Items): Out
 function readGroup(reader: Reader, scope: Scope): void {
   const { cursor } = reader
   scope.seesOutputs = true
-  if (cursor.isWord('ROLLUP') && cursor.isOperatorAt(1, '(')) cursor.advance()
+  // Elsewhere it is a function of that name.
+  const { isMysql, catalog } = reader.rules
+  if (isMysql && !catalog.functions.has('rollup') && cursor.isWord('ROLLUP') && cursor.isOperatorAt(1, '('))
+    cursor.advance()
   readOrder(reader, scope)
   cursor.acceptAll('WITH', 'ROLLUP')
   scope.seesOutputs = false

@@ -313,6 +313,7 @@ function readExplain(reader: Reader): void {
   const { cursor } = reader
   if (cursor.isWord('FOR') && cursor.isWordAt(1, 'CONNECTION'))
     hop('cross_run', 'explains what another session runs')
+  const { next } = cursor
   // MySQL runs the statement then.
   cursor.accept('ANALYZE')
   if (!cursor.accept('EXTENDED')) cursor.accept('PARTITIONS')
@@ -323,7 +324,9 @@ function readExplain(reader: Reader): void {
     else cursor.identifier('a format')
   }
   if (isQueryAhead(reader) || cursor.isOneOf(EXPLAINED)) readExplained(reader)
-  else readDescribe(reader)
+  else if (cursor.next === next) readDescribe(reader)
+  // `EXPLAIN extended t` is about the column `t` of a table `extended`.
+  else cursor.fail('a statement to explain was expected')
 }
 
 /** MariaDB: `ANALYZE [FORMAT=JSON] SELECT …` runs the statement. */

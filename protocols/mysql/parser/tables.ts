@@ -230,7 +230,6 @@ function readIndexHints(reader: Reader): void {
       })
     }
     cursor.expectOperator(')')
-    cursor.acceptOperator(',')
   }
 }
 

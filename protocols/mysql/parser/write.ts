@@ -14,21 +14,18 @@ import { notUnderstood } from './refusal.ts'
 import { Scope, type Source } from './scope.ts'
 import { readColumnNames, readPartitions, readTableReferences } from './tables.ts'
 
-const PRIORITIES: ReadonlySet<string> = new Set([
-  'LOW_PRIORITY',
-  'DELAYED',
-  'HIGH_PRIORITY',
-  'QUICK',
-  'IGNORE',
-])
+const PRIORITIES: ReadonlySet<string> = new Set(['LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE'])
+
+/** Not reserved: anywhere but here QUICK is a table. */
+const PRIORITIES_OF_DELETE: ReadonlySet<string> = new Set([...PRIORITIES, 'QUICK'])
 
 /** @returns true where DELAYED is among them; nothing else of them changes what is touched */
-function skipPriorities(reader: Reader): boolean {
+function skipPriorities(reader: Reader, priorities = PRIORITIES): boolean {
   let isDelayed = false
-  let word = reader.cursor.acceptOneOf(PRIORITIES)
+  let word = reader.cursor.acceptOneOf(priorities)
   while (word !== undefined) {
     isDelayed ||= word === 'DELAYED'
-    word = reader.cursor.acceptOneOf(PRIORITIES)
+    word = reader.cursor.acceptOneOf(priorities)
   }
   return isDelayed
 }
@@ -213,7 +210,7 @@ function readReturning(reader: Reader, scope: Scope): void {
 /** Behind `DELETE`. */
 export function readDelete(reader: Reader, commonTables: CommonTables | undefined): void {
   const { cursor } = reader
-  skipPriorities(reader)
+  skipPriorities(reader, PRIORITIES_OF_DELETE)
   const scope = new Scope({ parent: undefined, commonTables })
   if (!cursor.accept('FROM')) {
     const targets = readTargets(reader)

@@ -367,6 +367,56 @@ export const HIDES: readonly Hiding[] = [
     ],
   },
   {
+    trick: 'has a word that is not reserved taken for a keyword',
+    reason: 'not_granted',
+    statements: [
+      'with first as (select 1 as a) select max(v) from first, secret limit ((((((((((((((((((1))))))))))))))))))',
+      'with first as (select 1 as a) select ((((((((((((((((((1)))))))))))))))))), max(v) from first, secret',
+      'with last as (select 1 as a) select ((((((((((((((((((1)))))))))))))))))), max(v) from last, secret',
+      "with first as (select 1 as a) select {d '2020-01-01'}, group_concat(v) from first, secret",
+      "with first as (select 1 as a) select {d '2020-01-01'}, group_concat(v) from first join secret",
+      "with last as (select 1 as a) select {d '2020-01-01'}, concat(v, 1) from last, secret order by 1",
+      "with first as (select 1 as a) select {d '2020-01-01'}, nth_value(1, 1) from first, secret",
+    ],
+  },
+  {
+    trick: 'has a word that is not reserved taken for a keyword',
+    reason: 'not_granted',
+    flavour: 'mysql',
+    statements: ['select sql_cache id from customers'],
+  },
+  {
+    trick: 'has a word that is not reserved taken for a keyword',
+    reason: 'unknown_object',
+    statements: [
+      'update quick tickets set tickets.status = 1',
+      'update quick set status = 1',
+      'insert quick into tickets (title) values (1)',
+      'select max(id) from first, orders',
+      'select max(id) from last orders',
+    ],
+  },
+  {
+    trick: 'has a word that is not reserved taken for a keyword',
+    reason: 'unknown_object',
+    flavour: 'mariadb',
+    statements: ['select 1 from orders group by rollup(id)'],
+  },
+  {
+    trick: 'has a word that is not reserved taken for a keyword',
+    reason: 'not_understood',
+    statements: ['explain extended orders', 'describe partitions orders'],
+  },
+  {
+    trick: 'has the end of a string taken for an alias, and a column for that alias',
+    reason: 'not_granted',
+    statements: [
+      "select _utf8mb4'a' 'ssn', id from customers order by ssn",
+      "select _utf8 'a' 'b' 'ssn', id from customers order by ssn desc limit 1",
+      'select _binary"a" \'ssn\' from customers order by ssn',
+    ],
+  },
+  {
     trick: 'writes what is not granted to be written',
     reason: 'not_granted',
     statements: [

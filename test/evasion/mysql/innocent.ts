@@ -152,6 +152,8 @@ export const INNOCENT: readonly string[] = [
   'select * from orders where (id, total) in ((1, 2), (3, 4))',
   'select * from orders where id = any (select order_id from order_items)',
   'select * from orders use index (primary) where id = 1',
+  'select * from orders use index (primary), tickets ignore index (primary)',
+  'select count(*) from orders as first, tickets as last',
   'select * from orders force index for order by (primary) order by id',
   'select sql_calc_found_rows id from orders limit 1',
   'select found_rows(), row_count(), last_insert_id()',
@@ -216,6 +218,8 @@ export const INNOCENT_OF: Readonly<Record<MysqlFlavour, readonly string[]>> = {
     'select any_value(status) from orders group by id with rollup',
     'select bin_to_uuid(uuid_to_bin(uuid()))',
     'select 1 /*!100000 from secret */',
+    'select nth_value(id, 2) from first respect nulls over (order by id) from orders',
+    'select status, count(*) from orders group by rollup(status)',
   ],
   mariadb: [
     'select \\N',
