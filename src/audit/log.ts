@@ -121,7 +121,11 @@ export class AuditLog {
   /** False while the last flush failed. Tries again at most once a second, by writing a record of its recovery. */
   isWritable(nowMs: number): boolean {
     if (this.#failedAtMs === undefined) return true
-    if (nowMs - this.#failedAtMs < RETRY_MS || this.fault === 'taken') return false
+    const sinceMs = nowMs - this.#failedAtMs
+    // A clock that was set back does not hold up the log until it has caught up.
+    if ((sinceMs >= 0 && sinceMs < RETRY_MS) || this.fault === 'taken') return false
+    // Nobody would find what is written to a file that was moved or removed.
+    if (!this.#target.isInPlace() && !this.#reopen()) return false
     this.appendEvent('audit.recovered', undefined, { failures: this.failures, fault: this.fault })
     return this.#handOver(nowMs) && this.#failedAtMs === undefined
   }
@@ -293,6 +297,7 @@ export class AuditLog {
       return
     this.#isRotating = true
     this.#checkpoint()
+    this.#settle()
     const lasting = rotatedFile(this.file, old.first.seq)
     try {
       if (existsSync(lasting)) throw new Error(`${lasting} is there already`)
@@ -315,13 +320,26 @@ export class AuditLog {
     }
   }
 
-  #reopen(): void {
+  /** False: no new file can be made. */
+  #reopen(): boolean {
     try {
-      this.#goOn(new AuditFile(this.file), this.file)
+      const target = new AuditFile(this.file)
+      this.#isRotating = true
+      this.#settle()
+      this.#isRotating = false
+      this.#goOn(target, this.file)
       this.#notice(`warning: the audit file ${this.file} was moved or removed: a new one goes on`)
+      return true
     } catch (error) {
       this.#fail(this.#now(), (error as NodeJS.ErrnoException).code ?? 'error')
+      return false
     }
+  }
+
+  /** What waits goes to the file that it was chained for: the next one begins with what came before it. */
+  #settle(): void {
+    if (this.#pending.count > 0 && this.#failedAtMs === undefined) this.#handOver(this.#now())
+    this.#pending.clear(this.#end)
   }
 
   #goOn(target: AuditFile, previous: string): void {

@@ -136,6 +136,17 @@ test('a device that is full refuses the records, and they leave no trace in the 
   log.close()
 })
 
+test('a log that failed is tried again although the clock was set back meanwhile', () => {
+  const log = new AuditLog('/dev/full')
+  log.append('statement', '')
+  assert.equal(log.flush(10_000_000), false)
+  log.isWritable(1_000_000)
+  assert.equal(log.failures, 2, 'it was tried again')
+  log.isWritable(1_000_500)
+  assert.equal(log.failures, 2, 'and then waits by the clock as it is now')
+  log.close()
+})
+
 test('a device that is slow refuses what comes next, not what it took', {
   skip: process.platform === 'linux' ? false : 'a pipe that is open for both is had on Linux',
 }, async () => {

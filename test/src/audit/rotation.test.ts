@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -115,6 +115,50 @@ test('a log that was moved or removed under the proxy goes on in a new file that
   assert.equal(opening?.event, 'audit.file')
   assert.equal(opening?.['previous_seq'], 2)
   assert.equal(statement?.seq, 4)
+})
+
+test('a file that comes after another names it, also where records wait while it is put in its place', async () => {
+  const file = join(folder, 'waiting.jsonl')
+  const log = new AuditLog(file, { rotate: { everyMs: 20 }, fsync: { everyMs: 5 } })
+  write(log, 1)
+  while (rotatedFiles(file).length === 0) {
+    log.append('result', '')
+    await sleep(1)
+  }
+  const rotated = log.records
+  write(log, 1)
+  log.close()
+  const records = await chained(file)
+  assert.equal(records[rotated]?.event, 'audit.file')
+  assert.equal(readFileSync(rotatedFile(file, 1), 'utf8').split('\n').length - 1, rotated)
+})
+
+test('nothing is written to a file that was moved while no new one can be made', async () => {
+  const file = join(folder, 'misplaced.jsonl')
+  let nowMs = 1_000_000
+  const log = new AuditLog(file, { fsync: { everyMs: 10 }, now: () => nowMs })
+  write(log, 2)
+  const moved = rotatedFile(file, 1)
+  renameSync(file, moved)
+  mkdirSync(file)
+  while (log.failures === 0) await sleep(5)
+  const before = readFileSync(moved, 'utf8')
+  for (let second = 0; second < 3; second += 1) {
+    nowMs += 1_100
+    assert.equal(log.isWritable(nowMs), false)
+    log.append('statement', '')
+    assert.equal(log.flush(nowMs), false)
+  }
+  assert.equal(readFileSync(moved, 'utf8'), before)
+  rmdirSync(file)
+  nowMs += 1_100
+  assert.equal(log.isWritable(nowMs), true)
+  write(log, 1)
+  log.close()
+  assert.deepEqual(
+    (await chained(file)).map(({ event }) => event),
+    ['statement', 'statement', 'audit.file', 'audit.recovered', 'statement'],
+  )
 })
 
 test('checkpoints sign the head at rotation and at the end, and jose finds the signature good', async () => {
