@@ -172,7 +172,13 @@ function walkExplain(walk: Walk, node: Node): StatementAction {
       walk.findings.misunderstand('an option of EXPLAIN that is not modelled')
     }
   }
-  walkStatement(walk, node['query'])
+  // The cursor is not made: its name would be known for a statement that the server does not know it for.
+  const cursor = nodeOf(node['query'], 'DeclareCursorStmt')
+  if (cursor === undefined) walkStatement(walk, node['query'])
+  else {
+    checkFields(walk.findings, 'DeclareCursorStmt', cursor)
+    walk.query(cursor['query'], EMPTY_SCOPE)
+  }
   return 'explain'
 }
 

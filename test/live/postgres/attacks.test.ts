@@ -98,3 +98,18 @@ test('a portal that is half read gives nothing more when the token has expired',
   assert.ok(!reply.includes('D'), reply)
   assert.match(reply, /end$/)
 })
+
+test('a cursor that is only explained leaves no name behind that would stand for another statement', async () => {
+  const client = await login('r-explains')
+  client.send(query('prepare q as select n from numbers where n = 1'))
+  await client.read('Z')
+  client.send(
+    query('explain declare c cursor for select 1; deallocate q; prepare q as select slow(0)'),
+    query('execute q'),
+  )
+  await client.read('Z')
+  await client.read('Z')
+  const last = proxy.records().findLast((record) => record['statement'] === 'execute q')
+  assert.deepEqual(last?.['accesses'], [{ action: 'execute', resource: 'routine public.slow' }])
+  client.end()
+})

@@ -372,6 +372,12 @@ test('names that outlive a statement are told, in order', () => {
   assert.deepEqual(prepared.analysis.accesses.map(written), ['select orders(id)'])
 })
 
+test('EXPLAIN of a cursor makes no name, and one that runs a name tells it', () => {
+  const usesOf = (text: string) => NEWEST.read(Buffer.from(text)).uses
+  assert.deepEqual(usesOf('explain declare c cursor for select id from orders'), [])
+  assert.deepEqual(usesOf('explain analyze execute p'), [{ kind: 'execute', name: 'p' }])
+})
+
 /** Many names, each to be looked for in many places. */
 const QUADRATIC: readonly string[] = [
   `select 1 from ${numbered('orders t#', 240)} where id in (${'total, '.repeat(100_000)}1)`,
