@@ -2,7 +2,7 @@
  * Column references, resolved as `transformColumnRef` in src/backend/parser/parse_expr.c does: level by level
  * outward, a column before a whole row, and `x.f` as the call `f(x)` where x has no column f.
  */
-import { useNamedFunction } from './functions.ts'
+import { useCastByName, useNamedFunction } from './functions.ts'
 import type { Node } from './grammar.ts'
 import { charge, chargeAll, isThisDatabase } from './relations.ts'
 import { type Column, type Item, passedOn, type Scope, SYSTEM_COLUMNS } from './scope.ts'
@@ -131,9 +131,11 @@ function mayBeFunction(walk: Walk, name: string): boolean {
   return walk.catalog.routines.has(`${walk.catalog.schema}\0${name}`)
 }
 
-/** `(x).f` is a field of x or the call `f(x)`; where it could be either, it needs what the call needs. */
+/** `(x).f` is a field of x, the call `f(x)` or the cast of x to f; where it could be any, it needs what all need. */
 export function useFieldOrFunction(walk: Walk, name: string): void {
-  useNamedFunction(walk, { schema: undefined, name, args: [undefined], action: 'execute' })
+  const call = { schema: undefined, name, args: [undefined], action: 'execute' } as const
+  const isFunction = useNamedFunction(walk, call)
+  useCastByName(walk, { schema: undefined, name, isFunction })
 }
 
 function useWholeRow(walk: Walk, node: Node, words: readonly string[], scope: Scope): void {

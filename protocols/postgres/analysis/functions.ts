@@ -12,7 +12,7 @@ import type { Node } from './grammar.ts'
 import { isThisDatabase } from './relations.ts'
 import { useSequence } from './sequences.ts'
 import { isReadableSetting, setByFunction } from './settings.ts'
-import { isTypeName, useNamedType } from './types.ts'
+import { isTypeName, isUserTypeName, useNamedType } from './types.ts'
 import { constantOf, errorAt, isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
 
 /** Libraries whose functions reach out of the database, or run SQL that is given as text; no grant covers them. */
@@ -48,12 +48,8 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
   // The sorted arguments of an ordered-set aggregate are not among its arguments here.
   const anyCount = call['agg_within_group'] === true
   const found = useNamedFunction(walk, { schema, name, args, action, anyCount })
-  if (found) return
-  // A call by the name of a type is a cast.
-  if (args.length === 1 && isTypeName(walk, schema, name)) {
-    useNamedType(walk, schema, name)
-    return
-  }
+  const casts = args.length === 1 && useCastByName(walk, { schema, name, isFunction: found })
+  if (found || casts) return
   const shown = schema === undefined ? name : `${schema}.${name}`
   if ((schema === undefined || schema === 'pg_catalog') && REFUSED_CLASSES.has(BUILTIN_FUNCTIONS.get(name))) {
     // This server does not have it, but it is what it is: an attempt is told as such.
@@ -72,6 +68,22 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
   walk.findings.unknown(`there is no ${kind} \`${shown}\``, () =>
     errorAt(walk, call, '42883', `${kind} ${shown}${args.length === 0 ? '()' : ''} does not exist`),
   )
+}
+
+/**
+ * Notes what a call of one argument by the name of a type needs: it is a cast, even where there are functions of that name,
+ * unless one of them takes an argument of just this type (`func_get_detail` in parse_func.c).
+ *
+ * @returns false where it is none
+ */
+export function useCastByName(
+  walk: Walk,
+  call: { readonly schema: string | undefined; readonly name: string; readonly isFunction: boolean },
+): boolean {
+  const { schema, name, isFunction } = call
+  // The functions that are called as built-in types convert as a cast to them would.
+  if (isFunction ? !isUserTypeName(walk, schema, name) : !isTypeName(walk, schema, name)) return false
+  return useNamedType(walk, schema, name)
 }
 
 /** Classes whose functions are refused, whatever their arguments. */
@@ -231,8 +243,14 @@ export function literalOf(walk: Walk, value: unknown): string | undefined {
   }
   const cast = nodeOf(value, 'TypeCast')
   if (cast === undefined || !isNode(cast['typeName'])) return undefined
-  const type = wordsOf(cast['typeName']['names'])?.at(-1)
+  const [type, ...more] = withoutCatalog(wordsOf(cast['typeName']['names']) ?? [])
+  // Another schema's type of that name may be anything.
+  if (more.length > 0 || cast['typeName']['arrayBounds'] !== undefined) return undefined
   return type === 'regclass' || type === 'text' ? literalOf(walk, cast['arg']) : undefined
+}
+
+function withoutCatalog(words: readonly string[]): readonly string[] {
+  return words[0] === 'pg_catalog' ? words.slice(1) : words
 }
 
 /**

@@ -112,10 +112,20 @@ function useCasts(walk: Walk, key: string): void {
 
 /** True where a function call by this name would be a cast: `date('2026-01-01')`. */
 export function isTypeName(walk: Walk, schema: string | undefined, name: string): boolean {
-  if (schema === undefined || schema === 'pg_catalog') {
-    if (PLAIN_TYPES.has(name) || CATALOG_TYPES.has(name)) return true
-  }
-  return walk.catalog.types.has(keyOf(schema ?? walk.catalog.schema, name))
+  return isBuiltinTypeName(schema, name) || isUserTypeName(walk, schema, name)
+}
+
+/** True for the types that are not built in, whose names are found after those that are. */
+export function isUserTypeName(walk: Walk, schema: string | undefined, name: string): boolean {
+  return (
+    !isBuiltinTypeName(schema, name) && walk.catalog.types.has(keyOf(schema ?? walk.catalog.schema, name))
+  )
+}
+
+function isBuiltinTypeName(schema: string | undefined, name: string): boolean {
+  return (
+    (schema === undefined || schema === 'pg_catalog') && (PLAIN_TYPES.has(name) || CATALOG_TYPES.has(name))
+  )
 }
 
 function words(text: string): ReadonlySet<string> {

@@ -25,6 +25,7 @@ create function leak() returns text language sql security definer as 'select v f
 create function check_value(int) returns boolean language sql security definer as
   'select exists (select from secret) and $1 > 0';
 create domain checked as int check (check_value(value));
+create domain scale as int check (check_value(value));
 create function ssn_of(customers) returns text language sql as 'select $1.ssn';
 create function next_ticket_no() returns bigint language sql as $$ select nextval('ticket_no') $$;
 create function lower(varchar) returns text language sql security definer as 'select v from secret limit 1';
@@ -42,6 +43,7 @@ alter table customers add column tier text default 'sw0rdfish';
 create schema hr;
 create table hr.salaries (id int, amount int);
 create table hr.orders (id int, secret text);
+create domain hr.text as pg_catalog.text check (check_value(1));
 create function hr.bonus() returns int language sql security definer as 'select amount from hr.salaries limit 1';
 insert into customers (name, email, city, ssn) values ('ann', 'a@x', 'rome', '111'), ('bob', 'b@x', 'oslo', '222');
 insert into orders (customer_id, total, status) values (1, 10, 'open'), (2, 20, 'paid');
