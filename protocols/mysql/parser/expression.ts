@@ -7,7 +7,13 @@
 import { INFORMATION_SCHEMA } from '../information-schema.ts'
 import { asciiLower } from '../naming.ts'
 import { INTERVAL_UNITS, readFunction, readSpecialFunction } from './function-call.ts'
-import { type ExpressionShape, QUERY_TAIL_WORDS, QUERY_WORDS, type Reader } from './reader.ts'
+import {
+  type ExpressionShape,
+  QUERY_TAIL_WORDS,
+  QUERY_WORDS,
+  type QueryResult,
+  type Reader,
+} from './reader.ts'
 import { notUnderstood } from './refusal.ts'
 import type { Scope } from './scope.ts'
 import { readVariable } from './variable.ts'
@@ -198,7 +204,7 @@ function readWord(reader: Reader, scope: Scope, upper: string): ExpressionShape 
       return OPAQUE
     case 'EXISTS':
       cursor.advance()
-      if (readParenthesis(reader, scope) !== 'query') notUnderstood('EXISTS without a query')
+      if (readParenthesis(reader, scope) === undefined) notUnderstood('EXISTS without a query')
       return OPAQUE
     case 'ROW':
       if (!cursor.isOperatorAt(1, '(')) break
@@ -221,7 +227,7 @@ function readWord(reader: Reader, scope: Scope, upper: string): ExpressionShape 
     default:
       if (QUANTIFIERS.has(upper) && cursor.isOperatorAt(1, '(')) {
         cursor.advance()
-        if (readParenthesis(reader, scope) !== 'query') notUnderstood(`${upper} without a query`)
+        if (readParenthesis(reader, scope) === undefined) notUnderstood(`${upper} without a query`)
         return OPAQUE
       }
       if (upper.startsWith('_') && isLiteralAt(reader, 1)) {
@@ -291,33 +297,34 @@ function aliasOf(reader: Reader, table: string): string {
 }
 
 /**
- * Reads `(…)` and says what it held. Behind `((` only the end of the inner parentheses tells whether a query
- * in them is the whole or one operand: the answer is passed outwards, so that nothing is read twice.
+ * Reads `(…)` and gives the query that it held; undefined: expressions. Behind `((` only the end of the inner parentheses
+ * tells whether a query in them is the whole or one operand: the answer is passed outwards, so that nothing is read twice.
  */
-function readParenthesis(reader: Reader, scope: Scope): 'query' | 'expressions' {
+function readParenthesis(reader: Reader, scope: Scope): QueryResult | undefined {
   const { cursor } = reader
   return cursor.nested(() => {
     cursor.expectOperator('(')
     const place = { parent: scope, commonTables: scope.commonTables, isDetached: false }
     if (cursor.isOneOf(QUERY_WORDS) && !(cursor.isWord('VALUES') && cursor.isOperatorAt(1, '('))) {
-      reader.query(reader, place)
+      const query = reader.query(reader, place)
       cursor.expectOperator(')')
-      return 'query'
+      return query
     }
     if (cursor.isOperator('(')) {
-      if (readParenthesis(reader, scope) === 'query') {
-        if (cursor.acceptOperator(')')) return 'query'
+      const inner = readParenthesis(reader, scope)
+      if (inner !== undefined) {
+        if (cursor.acceptOperator(')')) return inner
         if (cursor.isOneOf(QUERY_TAIL_WORDS)) {
-          reader.queryTail(reader, place, { outputs: undefined, sources: [] })
+          const query = reader.queryTail(reader, place, inner)
           cursor.expectOperator(')')
-          return 'query'
+          return query
         }
       }
       continueExpression(reader, scope, OPAQUE)
       while (cursor.acceptOperator(',')) readExpression(reader, scope)
     } else readExpressions(reader, scope)
     cursor.expectOperator(')')
-    return 'expressions'
+    return undefined
   })
 }
 

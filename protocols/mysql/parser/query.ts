@@ -59,12 +59,16 @@ function continueQuery(reader: Reader, place: QueryPlace, first: Term): QueryRes
     return { outputs: first.outputs, sources: first.sources }
   }
   last.open?.close(needs)
-  // What follows belongs to the whole, and sees only the names of the first term.
+  // What follows belongs to the whole, and sees only the names of the first term. Where that is all, the server takes away
+  // its parentheses: then it sees the tables too.
+  const sources = isSet ? [] : first.sources
   const whole = new Scope({ parent: place.parent, commonTables: place.commonTables, isDetached: true })
-  whole.sources.push({ alias: '', relation: undefined, columns: first.outputs })
+  whole.sources.push({ alias: '', relation: undefined, columns: first.outputs }, ...sources)
+  whole.isWeak = sources.length > 0
+  for (const name of first.outputs ?? []) whole.outputs.add(name)
   readTail(reader, whole)
   whole.close(needs)
-  return { outputs: first.outputs, sources: isSet ? [] : first.sources }
+  return { outputs: first.outputs, sources }
 }
 
 /** ORDER BY, LIMIT, INTO and locks, in the orders that both families allow. */

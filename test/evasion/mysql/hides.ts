@@ -417,6 +417,22 @@ export const HIDES: readonly Hiding[] = [
     ],
   },
   {
+    trick: 'sorts by a column from behind the parentheses of the query that it is of',
+    reason: 'not_granted',
+    statements: [
+      '(select id from customers) order by ssn limit 1',
+      'select ((select id from customers) order by ssn limit 1)',
+      "select (((select id from customers)) order by ssn like '1%' limit 1)",
+      'select ((select id from customers) order by (select max(ssn)) limit 1)',
+      'select exists ((select id from customers) order by ssn)',
+      'select (select max(x) from ((select id as x from customers) order by ssn limit 1) d) from (select 1 as ssn) e',
+      'select (with q as (select 1) (select id from customers) order by ssn limit 1) from (select 1 as ssn) e',
+      'select (select 1 from (with q as ((select id from customers) order by ssn limit 1) select * from q) d limit 1) from (select 1 as ssn) e',
+      'select ((select id from customers) order by customers.ssn limit 1) from (select 1 as ssn) customers',
+      'select id from orders where id = any ((select id from customers) order by ssn)',
+    ],
+  },
+  {
     trick: 'writes what is not granted to be written',
     reason: 'not_granted',
     statements: [
