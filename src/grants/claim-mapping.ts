@@ -3,6 +3,7 @@
  * The configuration says which claims name the agent and the run, and under which conditions a token is bound to which
  * grant. A token that fits no condition is for nobody.
  */
+import { matchText, type Piece } from './claim-text.ts'
 
 /** Where a claim stands: its name, or a JSON Pointer (RFC 6901) for one that is nested. */
 export type ClaimPath = { readonly text: string; readonly steps: readonly string[] }
@@ -13,8 +14,9 @@ export type ClaimTemplate = readonly (string | ClaimPath)[]
 /** A claim whose text has named parts: `spiffe://example.org/agent/{name}/{instance}`. */
 export type ClaimParts = {
   readonly path: ClaimPath
+  /** Of each wildcard among the pieces, in their order. */
   readonly names: readonly string[]
-  readonly pattern: RegExp
+  readonly pieces: readonly Piece[]
 }
 
 /** One condition: the claim is one of these, each exact or with `*` (not across `/`) and `**`. */
@@ -106,29 +108,29 @@ export function claimTemplate(text: string): ClaimTemplate {
 /** A name in braces stands for one or more characters other than `/`. @throws MappingError */
 export function claimParts(path: string, text: string): ClaimParts {
   const names: string[] = []
-  let pattern = ''
+  const pieces: Piece[] = []
   for (const [index, piece] of text.split(/[{}]/).entries()) {
     if (index % 2 === 0) {
       // Two parts with nothing between them could be cut in more than one way.
       if (piece === '' && index > 0 && index < text.split(/[{}]/).length - 1) {
         throw new MappingError('two parts stand side by side: write something between them')
       }
-      pattern += piece.replace(/[\\^$.*+?()[\]|]/g, '\\$&')
+      pieces.push(piece)
     } else {
       if (!/^[a-z][a-z0-9_]*$/.test(piece) || names.includes(piece)) {
         throw new MappingError('a part is named once, with small letters, digits and `_`')
       }
       names.push(piece)
-      pattern += '([^/]+?)'
+      pieces.push({ min: 1, slashes: false })
     }
   }
   if (names.length === 0 || text.replace(/[^{}]/g, '') !== '{}'.repeat(names.length)) {
     throw new MappingError('name the parts in braces: `spiffe://example.org/agent/{name}`')
   }
-  return { path: claimPath(path), names, pattern: new RegExp(`^${pattern}$`, 'u') }
+  return { path: claimPath(path), names, pieces }
 }
 
-/** Each star may be tried at every character of a value. */
+/** A condition that needs more is not one that people can judge. */
 const STARS_MAX = 4
 
 /** `*` is any text without `/`, `**` any text; everything else stands for itself. @throws MappingError */
@@ -138,14 +140,10 @@ export function claimPattern(written: string | number | boolean): (text: string)
   if ((wanted.match(/\*+/g)?.length ?? 0) > STARS_MAX || wanted.includes('***')) {
     throw new MappingError(`a value has at most ${STARS_MAX} stars, written \`*\` or \`**\``)
   }
-  const source = wanted
+  const pieces = wanted
     .split(/(\*{1,2})/)
-    .map((piece) =>
-      piece === '**' ? '[^]*' : piece === '*' ? '[^/]*' : piece.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'),
-    )
-    .join('')
-  const pattern = new RegExp(`^${source}$`, 'u')
-  return (text) => pattern.test(text)
+    .map((piece): Piece => (/^\*+$/.test(piece) ? { min: 0, slashes: piece === '**' } : piece))
+  return (text) => matchText(pieces, text) !== undefined
 }
 
 type Claims = Readonly<Record<string, unknown>>
@@ -178,10 +176,10 @@ function holds({ path, values }: ClaimCondition, claims: Claims): boolean {
 
 function namedParts(parts: readonly ClaimParts[], claims: Claims): ReadonlyMap<string, string> | undefined {
   const named = new Map<string, string>()
-  for (const { path, names, pattern } of parts) {
-    const match = pattern.exec(textOf(valueAt(path, claims)) ?? '')
-    if (match === null) return undefined
-    for (const [index, name] of names.entries()) named.set(name, match[index + 1] ?? '')
+  for (const { path, names, pieces } of parts) {
+    const values = matchText(pieces, textOf(valueAt(path, claims)) ?? '')
+    if (values === undefined) return undefined
+    for (const [index, name] of names.entries()) named.set(name, values[index] ?? '')
   }
   return named
 }

@@ -41,7 +41,7 @@ type KeySetOptions = {
   readonly url: URL
   /** PEM of the authorities to trust instead of the system's. */
   readonly ca?: string
-  /** Milliseconds since the epoch. */
+  /** Milliseconds that only ever grow. */
   readonly now: () => number
 }
 

@@ -43,12 +43,12 @@ export type Issuer = {
 }
 
 /**
- * @param now milliseconds since the epoch
+ * @param now milliseconds that only ever grow: a clock that was set back would keep keys that their issuer took back
  * @throws KeyError
  */
 export async function readIssuers(
   configs: readonly IssuerConfig[],
-  now: () => number = Date.now,
+  now: () => number = () => performance.now(),
 ): Promise<ReadonlyMap<string, Issuer>> {
   const issuers = new Map<string, Issuer>()
   for (const { issuer, keys, grants, audience, mapping } of configs) {

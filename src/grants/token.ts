@@ -1,6 +1,15 @@
 /** Run tokens: what they claim, how they are verified and how the built-in issuer signs them. */
 import { createHash } from 'node:crypto'
-import { decodeJwt, errors, importJWK, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose'
+import {
+  decodeJwt,
+  errors,
+  importJWK,
+  type JWK,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  jwtVerify,
+  SignJWT,
+} from 'jose'
 import { z } from 'zod'
 import { bindingOf, type ClaimMapping, mappedClaims } from './claim-mapping.ts'
 import { type Limits, lowerMetadata, METADATA_LEVELS, type MetadataLevel } from './grant.ts'
@@ -19,6 +28,9 @@ import { newSeed } from './one-time-key.ts'
 
 /** Longer texts are refused before anything is parsed. A grant of thirty lines fits several times. */
 export const TOKEN_BYTES_MAX = 16_384
+
+/** Keys of one set that are tried with a token which names none: each costs a signature's check, also for who has no token. */
+const MATCHING_KEYS_MAX = 8
 
 /** A run id stands in user names, records and errors; MySQL clients cut user names at 96 bytes. */
 export const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/
@@ -163,7 +175,7 @@ async function signedPayload(
   { nowMs, clockSkewMs }: TokenTimes,
 ): Promise<{ readonly payload: JWTPayload; readonly early: boolean }> {
   try {
-    const { payload } = await jwtVerify(jwt, issuer.key, {
+    const payload = await verifiedBy(issuer, jwt, {
       algorithms: [...ALGORITHMS],
       issuer: issuer.issuer,
       clockTolerance: clockSkewMs / 1_000,
@@ -177,6 +189,27 @@ async function signedPayload(
       return { payload: error.payload, early: true }
     }
     throw error
+  }
+}
+
+/** @throws what jose throws */
+async function verifiedBy({ key }: Issuer, jwt: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(jwt, key, options)).payload
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    // An issuer changes its keys, and the token does not tell which of them is its own.
+    let tries = 0
+    for await (const candidate of error) {
+      tries += 1
+      if (tries > MATCHING_KEYS_MAX) break
+      try {
+        return (await jwtVerify(jwt, candidate, options)).payload
+      } catch (failed) {
+        if (!(failed instanceof errors.JWSSignatureVerificationFailed)) throw failed
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed()
   }
 }
 
@@ -310,6 +343,8 @@ function faultOf(error: unknown): TokenFault {
     return 'bad_signature'
   }
   if (error instanceof errors.JOSEAlgNotAllowed) return 'bad_signature'
+  // Its header has `crit`.
+  if (error instanceof errors.JOSENotSupported) return 'malformed'
   if (error instanceof errors.JWKSTimeout) return 'keys_unavailable'
   if (error instanceof errors.JOSEError && error.code.startsWith('ERR_JW')) return 'malformed'
   // Fetching a key set fails with whatever `fetch` throws; nothing else is left.

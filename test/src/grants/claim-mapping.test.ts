@@ -10,6 +10,7 @@ import {
   mappedClaims,
   type WrittenMapping,
 } from '../../../src/grants/claim-mapping.ts'
+import { matchText } from '../../../src/grants/claim-text.ts'
 import { type Issuer, readIssuers } from '../../../src/grants/keys.ts'
 import { addNarrowing, confirmationOf, withSeed } from '../../../src/grants/narrowing.ts'
 import { newSeed } from '../../../src/grants/one-time-key.ts'
@@ -276,6 +277,39 @@ test('a value without a star is met by itself alone, whatever characters it has'
       assert.equal(claimPattern(value)(text), value === text)
       assert.equal(claimPattern(value)(value), true)
     }),
+  )
+})
+
+test('a value that somebody chose for it takes no longer to match than another', () => {
+  const names = [...'abcdefgh']
+  const { parts } = compileMapping({
+    parts: { sub: names.map((name) => `{${name}}`).join('-') },
+    agent: '{a}',
+    run: '{b}',
+    bind: [],
+  })
+  const [part] = parts
+  // A regular expression would try some 10^14 ways.
+  assert.equal(matchText(part?.pieces ?? [], `${'-'.repeat(255)}/`), undefined)
+  assert.deepEqual(matchText(part?.pieces ?? [], '1-2-3-4-5-6-7-8'), [...'12345678'])
+})
+
+test('a text is matched as a regular expression of the same pieces would match it', () => {
+  const wildcard = fc.record({ min: fc.constantFrom(0 as const, 1 as const), slashes: fc.boolean() })
+  const letters = (lengths: fc.StringConstraints): fc.Arbitrary<string> =>
+    fc.string({ ...lengths, unit: fc.constantFrom('a', '-', '/') })
+  const pieces = fc.array(fc.oneof(wildcard, letters({ minLength: 1, maxLength: 2 })), { maxLength: 6 })
+  fc.assert(
+    fc.property(pieces, letters({ maxLength: 12 }), (some, text) => {
+      const source = some.map((piece) =>
+        typeof piece === 'string'
+          ? piece
+          : `(${piece.slashes ? '[^]' : '[^/]'}${piece.min === 0 ? '*' : '+'}?)`,
+      )
+      const match = new RegExp(`^${source.join('')}$`).exec(text)
+      assert.deepEqual(matchText(some, text), match === null ? undefined : match.slice(1))
+    }),
+    { numRuns: 2_000 },
   )
 })
 

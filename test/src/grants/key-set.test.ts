@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { after, before, test } from 'node:test'
-import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
+import { after, before, mock, test } from 'node:test'
+import { exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose'
 import { readKeySet } from '../../../src/grants/key-set.ts'
 import { type Issuer, readIssuers } from '../../../src/grants/keys.ts'
 import { verifyToken } from '../../../src/grants/token.ts'
@@ -252,5 +252,71 @@ test('a set in a file holds several keys, and those of a SPIFFE bundle are told 
       valid,
       by.kid,
     )
+  }
+})
+
+/** Whether a token is good under a key set of a file. */
+async function faultUnder(
+  keys: readonly JWK[],
+  header: JWTHeaderParameters,
+  { privateKey }: Signer,
+): Promise<string> {
+  const text = JSON.stringify({ keys })
+  const issuers = await readIssuers([{ issuer: 'i', keys: { kind: 'jwk', text }, grants: 'by-name' }])
+  const token = await new SignJWT({ iss: 'i', sub: 'a', run: 'r', aud: 's', grant: 'g', jti: 'j' })
+    .setProtectedHeader(header)
+    .setExpirationTime('1m')
+    .sign(privateKey)
+  const verdict = await verifyToken(token, issuers, { nowMs: Date.now(), clockSkewMs: 0 })
+  return verdict.valid ? 'valid' : verdict.fault
+}
+
+test('a token that does not tell which key of a set is its own is good under any of them, and no other', async () => {
+  const stranger = await signer('old')
+  const { kid: _old, ...oldJwk } = old.jwk
+  const { kid: _fresh, ...freshJwk } = fresh.jwk
+  for (const by of [old, fresh]) {
+    assert.equal(await faultUnder([oldJwk, freshJwk], { alg: 'ES256' }, by), 'valid')
+  }
+  assert.equal(await faultUnder([oldJwk, freshJwk], { alg: 'ES256' }, stranger), 'bad_signature')
+  const namesakes = [old.jwk, stranger.jwk]
+  assert.equal(await faultUnder(namesakes, { alg: 'ES256', kid: 'old' }, stranger), 'valid')
+  assert.equal(await faultUnder(namesakes, { alg: 'ES256', kid: 'old' }, fresh), 'bad_signature')
+})
+
+test('no more keys of a set are tried than a login may cost', async () => {
+  const { kid: _, ...jwk } = fresh.jwk
+  const others = await Promise.all(Array.from({ length: 8 }, async () => (await signer('x')).jwk))
+  const keys = [...others.map(({ kid: _kid, ...other }) => other), jwk]
+  assert.equal(await faultUnder(keys, { alg: 'ES256' }, fresh), 'bad_signature')
+  assert.equal(await faultUnder(keys.slice(1), { alg: 'ES256' }, fresh), 'valid')
+})
+
+test('a clock that is set back does not keep a new key from being found', async () => {
+  let keys = [old.jwk]
+  const server = createServer(serving(() => keys))
+  servers.push(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`)
+  const issuers = await readIssuers([{ issuer: 'i', keys: { kind: 'jwks', url }, grants: 'by-name' }])
+  const nowMs = Date.now()
+  const isGood = async ({ kid, privateKey }: Signer): Promise<boolean> => {
+    const token = await new SignJWT({ iss: 'i', sub: 'a', run: 'r', aud: 's', grant: 'g', jti: 'j' })
+      .setProtectedHeader({ alg: 'ES256', kid })
+      .setExpirationTime(Math.floor(nowMs / 1_000) + 60)
+      .sign(privateKey)
+    return (await verifyToken(token, issuers, { nowMs, clockSkewMs: 0 })).valid
+  }
+  assert.equal(await isGood(old), true)
+  keys = [fresh.jwk]
+  const passedMs = performance.now() + 31_000
+  const clocks = [
+    mock.method(Date, 'now', () => nowMs - 3_600_000),
+    mock.method(performance, 'now', () => passedMs),
+  ]
+  try {
+    assert.equal(await isGood(fresh), true)
+  } finally {
+    for (const clock of clocks) clock.mock.restore()
   }
 })

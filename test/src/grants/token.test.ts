@@ -81,6 +81,15 @@ const faults: readonly {
   { when: 'it is longer than any token', token: () => 'a'.repeat(TOKEN_BYTES_MAX + 1), fault: 'too_large' },
   { when: 'it is no JWT', token: () => 'hello', fault: 'malformed' },
   { when: 'its parts are no base64', token: () => '%.%.%', fault: 'malformed' },
+  {
+    when: 'its header asks for what nobody here knows',
+    token: async () => {
+      const [, ...rest] = (await sign(good)).split('.')
+      const header = { alg: 'EdDSA', crit: ['x'], x: 1 }
+      return [Buffer.from(JSON.stringify(header)).toString('base64url'), ...rest].join('.')
+    },
+    fault: 'malformed',
+  },
   { when: 'its issuer is not trusted', token: () => sign(but({ iss: 'mallory' })), fault: 'unknown_issuer' },
   { when: 'it has no issuer', token: () => sign(but({ iss: undefined })), fault: 'malformed' },
   { when: 'another key signed it', token: () => sign(good, stranger), fault: 'bad_signature' },
