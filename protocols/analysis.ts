@@ -58,6 +58,16 @@ export type NativeError = {
 }
 
 /**
+ * Of a statement that cannot be relayed whatever the grant: what it touches or names, as far as it could be read; of a thing
+ * that is only named, an access of any action. Nothing of it leads to a relay, but a decoy among it is news all the same.
+ */
+type Refused = {
+  readonly action: StatementAction
+  readonly why: string
+  readonly touched?: readonly Access[]
+}
+
+/**
  * What is known of one statement. Only `accesses` can lead to a relay, and only when every access is granted;
  * an empty list means: understood, and reaches nothing (`begin`, `select 1`).
  *
@@ -67,30 +77,26 @@ export type NativeError = {
 export type Analysis =
   | { readonly outcome: 'accesses'; readonly action: StatementAction; readonly accesses: readonly Access[] }
   /** Names an object that the catalog snapshot does not hold: refresh once, then deny. */
-  | {
+  | (Refused & {
       readonly outcome: 'unknown_object'
-      readonly action: StatementAction
-      readonly why: string
       readonly accesses: readonly Access[]
       readonly nativeError?: NativeError
-    }
+    })
   /** Not parsed, or holds something that is not modelled. Unknown never means harmless. */
-  | {
-      readonly outcome: 'not_understood'
-      readonly action: StatementAction
-      readonly why: string
-      readonly nativeError?: NativeError
-    }
+  | (Refused & { readonly outcome: 'not_understood'; readonly nativeError?: NativeError })
   /** Two readers of the statement disagree about what it touches (MySQL's second reader). */
-  | { readonly outcome: 'readers_disagree'; readonly action: StatementAction; readonly why: string }
+  | (Refused & { readonly outcome: 'readers_disagree' })
   /** Understood, and allowed by no grant whatever: pinned settings, dynamic SQL, administration. */
-  | { readonly outcome: 'forbidden'; readonly action: StatementAction; readonly why: string }
+  | (Refused & { readonly outcome: 'forbidden' })
   /** An attempt to leave the granted system. */
-  | {
+  | (Refused & {
       readonly outcome: 'hop'
-      readonly action: StatementAction
       readonly hop: HopKind
-      readonly why: string
       /** What it aimed at, for the record: a database name, a host, a file. */
       readonly target?: string
-    }
+    })
+
+/** A refused analysis with what its statement touches; one that may be relayed is given back as it is. */
+export function touching(analysis: Analysis, touched: readonly Access[]): Analysis {
+  return analysis.outcome === 'accesses' || touched.length === 0 ? analysis : { ...analysis, touched }
+}

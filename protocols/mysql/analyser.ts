@@ -1,7 +1,8 @@
 /**
  * Text → analysis: lexer, parser, second reader, and a memo for texts that come again.
  */
-import type { Analysis, StatementAction } from '../analysis.ts'
+import type { Access } from '../access.ts'
+import { type Analysis, type StatementAction, touching } from '../analysis.ts'
 import type { Naming } from '../naming.ts'
 import type { Analyser } from '../protocol.ts'
 import { ReadingMemo } from '../reading-memo.ts'
@@ -10,6 +11,7 @@ import type { MysqlCatalog } from './catalog.ts'
 import { GLUED_FUNCTIONS } from './functions.ts'
 import { lex } from './lexer/lexer.ts'
 import type { Token } from './lexer/token.ts'
+import { namedTables } from './named-tables.ts'
 import { MysqlNaming } from './naming.ts'
 import { Cursor } from './parser/cursor.ts'
 import { needDefaults } from './parser/defaults.ts'
@@ -144,12 +146,14 @@ export class MysqlAnalyser implements Analyser {
       query: readQuery,
       queryTail: readQueryTail,
     }
+    // What was found until the statement was refused, and what the parser did not come to.
+    const touched = (): readonly Access[] => [...needs.accesses(), ...namedTables(tokens, this.#rules)]
     try {
       const shape = readStatement(reader)
       const objection = this.#secondReader?.objection(shape.action, lexed.text, tokens, needs)
       if (objection !== undefined) {
         const analysis = { outcome: 'readers_disagree', action: shape.action, why: objection } as const
-        return { analysis, forward: undefined, uses: NO_USES }
+        return { analysis: touching(analysis, touched()), forward: undefined, uses: NO_USES }
       }
       if (this.#rules.hasSequenceDefaults) needDefaults(reader, shape.action, tokens)
       const edited = { ...shape, edits: [...reader.edits, ...shape.edits] }
@@ -158,9 +162,9 @@ export class MysqlAnalyser implements Analyser {
       const isPlain = found.forward === undefined && shape.use === undefined
       return isPlain ? { ...found, indifferent: reader.indifferent } : found
     } catch (error) {
-      if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs)
+      if (error instanceof Refusal) return refusedAs(actionOf(first.upper), error, needs, touched())
       // The stack of this process ended before the limits of the parser did.
-      if (error instanceof RangeError) return refused(actionOf(first.upper), 'nested too deep')
+      if (error instanceof RangeError) return refused(actionOf(first.upper), 'nested too deep', touched())
       throw error
     }
   }
@@ -196,17 +200,23 @@ function withForward(found: Remembered, text: Buffer): Reading {
   return { analysis: found.analysis, uses: found.uses, forward: found.forward ?? text }
 }
 
-function refused(action: StatementAction, why: string): Remembered {
-  return { analysis: { outcome: 'not_understood', action, why }, forward: undefined, uses: NO_USES }
+function refused(action: StatementAction, why: string, touched: readonly Access[] = []): Remembered {
+  const analysis: Analysis = { outcome: 'not_understood', action, why }
+  return { analysis: touching(analysis, touched), forward: undefined, uses: NO_USES }
 }
 
-function refusedAs(action: StatementAction, refusal: Refusal, needs: Needs): Remembered {
+function refusedAs(
+  action: StatementAction,
+  refusal: Refusal,
+  needs: Needs,
+  touched: readonly Access[],
+): Remembered {
   const outcome = refusal.refused
   const analysis: Analysis =
     outcome.outcome === 'unknown_object'
       ? { ...outcome, action, accesses: needs.accesses() }
       : { ...outcome, action }
-  return { analysis, forward: undefined, uses: NO_USES }
+  return { analysis: touching(analysis, touched), forward: undefined, uses: NO_USES }
 }
 
 function emptyAnalysis(nativeError: { readonly code: string; readonly message: string }): Analysis {

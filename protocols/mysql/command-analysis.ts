@@ -1,6 +1,6 @@
 /** What a client's command touches: the analysis of its text, its name, or of the statement that it executes. */
 import type { Access } from '../access.ts'
-import type { Analysis } from '../analysis.ts'
+import { type Analysis, touching } from '../analysis.ts'
 import type { KillRequest } from '../session.ts'
 import type { MysqlAnalyser, NameUse, Reading } from './analyser.ts'
 import type { JudgedCommand } from './client-command.ts'
@@ -37,7 +37,7 @@ export function analyseCommand(
       const reading = ofText(command.text, analyser, session)
       if (reading.uses.length === 0 || reading.analysis.outcome !== 'accesses') return reading
       // A statement that changes names when executed would do so unseen.
-      return { ...reading, analysis: NAMES_IN_BINARY }
+      return { ...reading, analysis: touching(NAMES_IN_BINARY, reading.analysis.accesses) }
     }
     case 'execute':
       return ofStatement(command.statement, analyser, '')

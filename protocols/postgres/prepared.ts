@@ -1,4 +1,4 @@
-import type { Analysis } from '../analysis.ts'
+import { type Analysis, touching } from '../analysis.ts'
 import type { NameUse, Reading } from './analyser.ts'
 import { analyseParameterTypes, type TypeCatalog } from './parameters.ts'
 
@@ -103,7 +103,7 @@ export function nameOfKey(key: string): string {
 /** What a statement needs together with what it runs by name. */
 export function joined(statement: Analysis, named: Analysis): Analysis {
   if (statement.outcome !== 'accesses') return statement
-  if (named.outcome !== 'accesses') return named
+  if (named.outcome !== 'accesses') return touching(named, statement.accesses)
   if (named.accesses.length === 0) return statement
   return {
     outcome: 'accesses',

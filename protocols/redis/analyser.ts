@@ -1,5 +1,5 @@
-import type { ChannelUse, CommandAccess } from '../access.ts'
-import type { Analysis, NativeError, StatementAction } from '../analysis.ts'
+import type { Access, ChannelUse, CommandAccess, KeyUse } from '../access.ts'
+import { type Analysis, type NativeError, type StatementAction, touching } from '../analysis.ts'
 import type { Analyser } from '../protocol.ts'
 import { Args } from './args.ts'
 import { ABSENT, type RedisCatalog } from './catalog.ts'
@@ -82,8 +82,10 @@ export class RedisAnalyser implements Analyser {
     const refused = this.catalog.refused.get(command.name)
     if (refused === ABSENT) return this.#unknown(args)
     if (!hasArity(command, args.count)) return wrongArity(command)
-    if (refused !== undefined) return notUnderstood(command.action, refused)
-    return this.#decide(command, args)
+    const analysis =
+      refused === undefined ? this.#decide(command, args) : notUnderstood(command.action, refused)
+    // What an allow line may cover has its keys already; of the rest, the keys are known where the row has them.
+    return analysis.outcome === 'accesses' ? analysis : touching(analysis, namedKeys(command, args))
   }
 
   /** A command, or a subcommand, that is not there. */
@@ -145,15 +147,8 @@ export class RedisAnalyser implements Analyser {
     }
     const keys = reader.uses
     if (command.decision.is === 'free' && keys.length === 0 && !allKeys) return nothing(command.action)
-    const access: CommandAccess = {
-      kind: 'command',
-      command: firstWord(command.name),
-      subcommand: secondWord(command.name),
-      categories: command.grantCategories,
-      keys,
-      channels: command.channels === 'none' ? NO_CHANNELS : readChannels(command, args),
-      allKeys,
-    }
+    const channels = command.channels === 'none' ? NO_CHANNELS : readChannels(command, args)
+    const access = accessOf(command, keys, channels, allKeys)
     return { outcome: 'accesses', action: command.action, accesses: [access] }
   }
 
@@ -221,6 +216,43 @@ function readChannels(command: CommandRow, args: Args): readonly ChannelUse[] {
   for (let i = from; i < to; i++)
     uses.push({ channel: args.latin1(i), pattern: command.channels === 'patterns' })
   return uses
+}
+
+/** The keys that a refused command names, as far as they are where its row says. */
+function namedKeys(command: CommandRow, args: Args): readonly Access[] {
+  const reader = new KeyUses()
+  for (const spec of command.keys) readKeys(spec, args, reader)
+  // Rows have no keys of commands that no grant reaches; of these two they tell what was aimed at.
+  if (command.name === 'migrate') readMigrated(args, reader)
+  if (command.name === 'debug' && args.count > 2) reader.key(args, 2, 'R')
+  return reader.uses.length === 0 ? [] : [accessOf(command, reader.uses, NO_CHANNELS, false)]
+}
+
+/** `MIGRATE host port key|"" db timeout … [KEYS key …]`. */
+function readMigrated(args: Args, reader: KeyUses): void {
+  reader.key(args, 3, 'RW')
+  let isKey = false
+  for (let i = 6; i < args.count; i++) {
+    if (isKey) reader.key(args, i, 'RW')
+    else isKey = args.word(i) === 'keys'
+  }
+}
+
+function accessOf(
+  command: CommandRow,
+  keys: readonly KeyUse[],
+  channels: readonly ChannelUse[],
+  allKeys: boolean,
+): CommandAccess {
+  return {
+    kind: 'command',
+    command: firstWord(command.name),
+    subcommand: secondWord(command.name),
+    categories: command.grantCategories,
+    keys,
+    channels,
+    allKeys,
+  }
 }
 
 function notUnderstood(action: StatementAction, why: string, nativeError?: NativeError): Analysis {

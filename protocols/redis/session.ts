@@ -12,7 +12,7 @@
  * SYNC, RESET, and subscriptions inside MULTI.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { Analysis } from '../analysis.ts'
+import { type Analysis, touching } from '../analysis.ts'
 import { Inbox } from '../inbox.ts'
 import type { Live } from '../login.ts'
 import { Outbox } from '../outbox.ts'
@@ -172,7 +172,9 @@ export class RedisSession implements Session {
     if (analysis.outcome === 'hop' && analysis.hop === 'identity_switch' && this.#isSameLogin(args)) {
       return this.#inMulti ? NOT_IN_MULTI : SAME_LOGIN
     }
-    if (this.#inMulti && analysis.outcome === 'accesses' && !mayBeQueued(this.#flow)) return NOT_IN_MULTI
+    if (this.#inMulti && analysis.outcome === 'accesses' && !mayBeQueued(this.#flow)) {
+      return touching(NOT_IN_MULTI, analysis.accesses)
+    }
     return analysis
   }
 

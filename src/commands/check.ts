@@ -98,7 +98,7 @@ function asJson(analysis: Analysis, { verdict, word }: Judgement, allow: readonl
       : {
           reason: verdict.reason,
           why: verdict.why,
-          hop: verdict.hop?.kind,
+          ...(verdict.hops.length > 0 && { hops: verdict.hops.map(({ kind }) => kind) }),
           missing: recordedAccesses(verdict.missing),
         }),
   }
@@ -106,7 +106,8 @@ function asJson(analysis: Analysis, { verdict, word }: Judgement, allow: readonl
 
 function headOf(verdict: Verdict, word: VerdictWord): string {
   if (verdict.allowed) return colors.green('ALLOW')
-  const reason = verdict.hop === undefined ? verdict.reason : `${verdict.reason} (${verdict.hop.kind})`
+  const kinds = verdict.hops.map(({ kind }) => kind).join(', ')
+  const reason = kinds === '' ? verdict.reason : `${verdict.reason} (${kinds})`
   return word === 'deny'
     ? colors.red(`DENY  ${reason}`)
     : colors.yellow(`WOULD DENY  ${reason}, and relay it: the grant only observes`)

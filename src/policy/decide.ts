@@ -17,9 +17,15 @@ export type Allowed = {
   readonly rules: readonly number[]
 }
 
+/** An attempt to leave the granted system, and what it aimed at where that is known. */
+export type Hop = { readonly kind: HopKind; readonly target: string | undefined }
+
 export type Denied = {
   readonly allowed: false
+  /** For the record. */
   readonly reason: DenyReason
+  /** What the client is told for it, where that is another: a decoy is worth what it is not recognised for. */
+  readonly toldAs?: DenyReason
   /** What could not be followed, or is refused whatever the grant. */
   readonly why: string | undefined
   /**
@@ -29,7 +35,8 @@ export type Denied = {
   readonly missing: readonly Access[]
   /** Of a Redis command that is missing: the first part of it that no line covers with those before. */
   readonly lacks?: CommandPart
-  readonly hop: { readonly kind: HopKind; readonly target: string | undefined } | undefined
+  /** What the statement is by itself stands before the decoy that it touches. */
+  readonly hops: readonly Hop[]
   /** The database's own error, where it says it better. */
   readonly nativeError: NativeError | undefined
 }
@@ -45,8 +52,41 @@ export type Decider = {
 }
 
 const NO_ACCESSES: readonly Access[] = []
+const NO_HOPS: readonly Hop[] = []
 
 export function decide(grant: Decider, analysis: Analysis): Verdict {
+  const verdict = decideByRules(grant, analysis)
+  return verdict.allowed ? verdict : withDecoy(grant, verdict, analysis)
+}
+
+/**
+ * The denial of a statement that may touch a decoy: whatever else it is refused for, the touch is a hop. Where the statement
+ * is a hop by itself it is both, because each kind has a consequence of its own, and one must not hide the other's.
+ */
+export function withDecoy({ decoys }: Decider, denial: Denied, analysis: Analysis): Denied {
+  if (decoys === undefined) return denial
+  const target =
+    ('accesses' in analysis ? touchedOf(decoys, analysis.accesses) : undefined) ??
+    ('touched' in analysis ? touchedOf(decoys, analysis.touched) : undefined)
+  if (target === undefined) return denial
+  return {
+    ...denial,
+    reason: 'hop',
+    toldAs: denial.reason,
+    hops: [...denial.hops, { kind: 'decoy', target }],
+  }
+}
+
+/** The first decoy among what is touched. */
+function touchedOf(decoys: DecoyFinder, accesses: readonly Access[] = NO_ACCESSES): string | undefined {
+  for (const access of accesses) {
+    const target = decoys(access)
+    if (target !== undefined) return target
+  }
+  return undefined
+}
+
+function decideByRules(grant: Decider, analysis: Analysis): Verdict {
   switch (analysis.outcome) {
     case 'accesses':
       return decideAccesses(grant, analysis.accesses)
@@ -63,7 +103,7 @@ export function decide(grant: Decider, analysis: Analysis): Verdict {
     case 'forbidden':
       return denied('forbidden', analysis.why)
     case 'hop':
-      return { ...denied('hop', analysis.why), hop: { kind: analysis.hop, target: analysis.target } }
+      return { ...denied('hop', analysis.why), hops: [{ kind: analysis.hop, target: analysis.target }] }
   }
 }
 
@@ -92,7 +132,6 @@ function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
   }
   const rules = new Set<number>()
   const missing: Access[] = []
-  let decoy: string | undefined
   // No line covers a decoy. The denial of one lists what any other would: nothing else may tell it from what is not granted.
   const covering = (access: Access): readonly number[] | undefined =>
     decoys?.(access) === undefined && bounds.every((bound) => bound.covering(access) !== undefined)
@@ -103,7 +142,6 @@ function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
       if (!seesMetadata(grant.metadata, access.level)) missing.push(access)
       continue
     }
-    decoy ??= decoys?.(access)
     const lines = covering(access)
     if (lines === undefined) missing.push(uncovered(access, covering))
     else for (const line of lines) rules.add(line)
@@ -111,10 +149,9 @@ function decideAccesses(grant: Decider, accesses: readonly Access[]): Verdict {
   if (missing.length === 0) return { allowed: true, rules: [...rules].sort((a, b) => a - b) }
   const lacks = only?.kind === 'command' ? lackedPart(only, covering) : undefined
   return {
-    ...denied(decoy === undefined ? 'not_granted' : 'hop', undefined),
+    ...denied('not_granted', undefined),
     missing,
     ...(lacks !== undefined && { lacks }),
-    hop: decoy === undefined ? undefined : { kind: 'decoy', target: decoy },
   }
 }
 
@@ -146,7 +183,7 @@ export function denied(reason: DenyReason, why: string | undefined): Denied {
     reason,
     why,
     missing: NO_ACCESSES,
-    hop: undefined,
+    hops: NO_HOPS,
     nativeError: undefined,
   }
 }

@@ -10,7 +10,7 @@ import type { Denial, DenyReason } from '../../protocols/session.ts'
 import { accessesMember } from '../audit/accesses.ts'
 import { compileDecoys } from '../grants/decoys.ts'
 import { compileLines, type Grant, type Matcher, parseLines } from '../grants/grant.ts'
-import { type Decider, decide, denied, isObservable, type Verdict } from './decide.ts'
+import { type Decider, decide, denied, isObservable, type Verdict, withDecoy } from './decide.ts'
 import { denialOf, type VerdictWord } from './words.ts'
 
 /** A reason may quote a name of the statement, which may be as long as one likes. */
@@ -67,13 +67,17 @@ export class Judge {
   judge(analysis: Analysis): Judgement {
     const known = this.#memo?.get(analysis)
     if (known !== undefined) return known
-    const judgement = this.judgementOf(decide(this.#decider, analysis), analysis)
+    const judgement = this.#judgementOf(decide(this.#decider, analysis), analysis)
     this.#memo?.set(analysis, judgement)
     return judgement
   }
 
-  /** Words a verdict, also one that came from outside the statement (time, limits). */
-  judgementOf(verdict: Verdict, analysis: Analysis): Judgement {
+  /** Refuses a statement for a reason outside of it: time, a limit. That it touches a decoy is said all the same. */
+  refuse(reason: DenyReason, why: string | undefined, analysis: Analysis): Judgement {
+    return this.#judgementOf(withDecoy(this.#decider, denied(reason, why), analysis), analysis)
+  }
+
+  #judgementOf(verdict: Verdict, analysis: Analysis): Judgement {
     const word = this.#wordOf(verdict, analysis)
     return {
       verdict,

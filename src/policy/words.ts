@@ -76,16 +76,15 @@ function printable(bytes: string): string {
 
 /** Words a denial for the client. `allow` are the grant's lines, for the hint. */
 export function denialOf(denied: Denied, allow: readonly string[]): Denial {
-  const { missing, nativeError, hop } = denied
-  // A decoy is worth what it is not recognised for: whoever touched one reads an ordinary denial.
-  const reason = hop?.kind === 'decoy' ? 'not_granted' : denied.reason
+  const { missing, nativeError } = denied
+  const reason = denied.toldAs ?? denied.reason
   const first = missing[0]
   const message =
     reason === 'not_granted'
       ? `the grant does not allow: ${listed(missing)}`
       : denied.why === undefined
         ? REASON_SENTENCES[reason]
-        : `${hop === undefined ? REASON_SENTENCES[reason] : `${REASON_SENTENCES.hop} (${hop.kind})`}: ${denied.why}`
+        : `${sentence(reason, denied.hops)}: ${denied.why}`
   const hint = reason === 'not_granted' ? nearby(missing, allow) : undefined
   return {
     reason,
@@ -95,6 +94,12 @@ export function denialOf(denied: Denied, allow: readonly string[]): Denial {
     ...(denied.lacks !== undefined && { lacks: denied.lacks }),
     ...(nativeError !== undefined && { nativeError }),
   }
+}
+
+function sentence(reason: DenyReason, [hop]: Denied['hops']): string {
+  return reason === 'hop' && hop !== undefined
+    ? `${REASON_SENTENCES.hop} (${hop.kind})`
+    : REASON_SENTENCES[reason]
 }
 
 function listed(missing: readonly Access[]): string {

@@ -7,6 +7,7 @@ import type { Grant } from '../grants/grant.ts'
 import { grantOfToken } from '../grants/resolve.ts'
 import { type RunToken, verifyToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
+import type { Hop } from '../policy/decide.ts'
 import { runKeyOf } from '../runs/run-key.ts'
 import { tokenOfSecret } from '../runs/secrets.ts'
 import type { RegisteredSecret } from '../runs/state-file.ts'
@@ -25,7 +26,7 @@ export type Admission =
       readonly fault: LoginFault
       /** Set when the signature was good, so that the record can name the run. */
       readonly token: RunToken | undefined
-      readonly hop: { readonly kind: HopKind; readonly target: string | undefined } | undefined
+      readonly hop: Hop | undefined
       readonly refusal: LoginRefusal
     }
 

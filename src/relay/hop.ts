@@ -1,7 +1,9 @@
 /** What follows from a hop, in a login as in a session: it is counted, recorded, and has the consequence that is configured. */
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { EndCause } from '../../protocols/session.ts'
+import type { OnHop } from '../config/config.ts'
 import type { RunToken } from '../grants/token.ts'
+import type { Hop } from '../policy/decide.ts'
 import type { RunEntry } from '../runs/ledger.ts'
 import type { System } from './system.ts'
 
@@ -22,26 +24,37 @@ export type Hopper = {
   readonly end?: (cause: EndCause) => void
 }
 
-/** @param target what it aimed at, where that is known */
-export function followHop(
+/** How far each consequence goes. */
+const GRAVITY: Record<OnHop, number> = { reject: 0, end_session: 1, quarantine: 2 }
+
+/**
+ * Counts and records every hop of one statement or login, and then has the gravest of their consequences.
+ * @param hops at least one
+ */
+export function followHops(
   { shared, metrics }: System,
-  { kind, target }: { readonly kind: HopKind; readonly target: string | undefined },
+  hops: readonly Hop[],
   { record, run, end }: Hopper,
 ): void {
-  const kept = target?.slice(0, TARGET_CHARACTERS_MAX)
-  metrics.hop(kind)
-  record.hop(kind, kept)
+  for (const { kind, target } of hops) {
+    const kept = target?.slice(0, TARGET_CHARACTERS_MAX)
+    metrics.hop(kind)
+    record.hop(kind, kept)
+    run?.entry.hopped(kept)
+  }
   if (run === undefined) return
-  run.entry.hopped(kept)
-  switch (shared.config.onHop[kind]) {
+  const { onHop } = shared.config
+  const [gravest] = hops.map(({ kind }) => kind).sort((a, b) => GRAVITY[onHop[b]] - GRAVITY[onHop[a]])
+  if (gravest === undefined) return
+  switch (onHop[gravest]) {
     case 'reject':
       return
     case 'end_session':
       end?.(CAUSE)
       return
     case 'quarantine':
-      record.quarantined(kind)
-      shared.runs.quarantine(run.token, { kind, nowMs: shared.now() }, CAUSE)
+      record.quarantined(gravest)
+      shared.runs.quarantine(run.token, { kind: gravest, nowMs: shared.now() }, CAUSE)
       return
   }
 }

@@ -4,7 +4,7 @@ import type { AgentCredentials } from '../../protocols/login.ts'
 import type { AuditContext } from '../audit/event.ts'
 import type { RunToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
-import { followHop } from './hop.ts'
+import { followHops } from './hop.ts'
 import type { System } from './system.ts'
 
 /** Characters of a user name that a record keeps: those of a run id, and a few more. */
@@ -37,9 +37,9 @@ export class LoginRecord {
     const { shared, config } = this.#system
     const context = this.#context(token)
     const { audit, runs } = shared
-    followHop(
+    followHops(
       this.#system,
-      { kind, target: target === undefined ? config.name : `${config.name}/${target}` },
+      [{ kind, target: target === undefined ? config.name : `${config.name}/${target}` }],
       {
         record: {
           hop: (_, to) => audit.appendEvent('hop', context, { kind, from: token?.system, to }),

@@ -9,12 +9,11 @@ import type { Waiter } from '../audit/log.ts'
 import type { Grant } from '../grants/grant.ts'
 import type { RunToken } from '../grants/token.ts'
 import { countRelayed } from '../heap.ts'
-import { denied } from '../policy/decide.ts'
 import type { Judge, Judgement } from '../policy/judge.ts'
 import type { RunEntry } from '../runs/ledger.ts'
 import type { LiveSession } from '../runs/live.ts'
 import { sayGoodbye } from './goodbye.ts'
-import { followHop } from './hop.ts'
+import { followHops } from './hop.ts'
 import { Running } from './running.ts'
 import { EXPIRED, SessionLimits } from './session-limits.ts'
 import { SessionRecord } from './session-record.ts'
@@ -271,7 +270,7 @@ export class Relay implements LiveSession, Waiter {
   #rejectAll(): void {
     const { metrics } = this.#system
     for (let statement = this.#session.next(); statement !== undefined; statement = this.#session.next()) {
-      const { denial } = this.#judge.judgementOf(denied('audit_unavailable', undefined), statement.analysis)
+      const { denial } = this.#judge.refuse('audit_unavailable', undefined, statement.analysis)
       if (denial === undefined) throw new Error('a denial has words')
       metrics.statement('deny', statement.analysis.action)
       metrics.denied('audit_unavailable')
@@ -284,7 +283,7 @@ export class Relay implements LiveSession, Waiter {
     const { shared, backend, config } = this.#system
     const { analysis, id } = statement
     if (nowMs >= this.token.expiresAtMs) {
-      return this.#judge.judgementOf(denied('token_expired', undefined), analysis)
+      return this.#judge.refuse('token_expired', undefined, analysis)
     }
     if (this.#refreshing) return undefined
     // What was read of the database holds only while somebody looks whether it has changed.
@@ -305,14 +304,14 @@ export class Relay implements LiveSession, Waiter {
     }
     if (isBlind && 'accesses' in analysis && analysis.accesses.length > 0) {
       const why = `what ${config.name} holds cannot be read at present`
-      return this.#judge.judgementOf(denied('not_understood', why), analysis)
+      return this.#judge.refuse('not_understood', why, analysis)
     }
     const { statementsPerMinute } = this.#grant.limits
     // A statement that is prepared counts when it is executed.
     const counts = statementsPerMinute !== undefined && !statement.prepares
     if (counts && !shared.runs.countStatement(this.entry.key, this.#grant.name, statementsPerMinute, nowMs)) {
       const why = `the grant allows ${statementsPerMinute} statements a minute on ${config.name}`
-      return this.#judge.judgementOf(denied('limit', why), analysis)
+      return this.#judge.refuse('limit', why, analysis)
     }
     return this.#judge.judge(analysis)
   }
@@ -333,15 +332,14 @@ export class Relay implements LiveSession, Waiter {
     this.entry.denied += 1
     metrics.denied(verdict.reason)
     this.#session.reject(denial)
-    if (verdict.reason === 'token_expired') {
-      this.end(EXPIRED)
-    } else if (verdict.hop !== undefined) {
-      followHop(this.#system, verdict.hop, {
+    if (verdict.hops.length > 0) {
+      followHops(this.#system, verdict.hops, {
         record: this.#record,
         run: this,
         end: (cause) => this.end(cause),
       })
     }
+    if (denial.reason === 'token_expired') this.end(EXPIRED)
   }
 
   #recordCompletions(): void {

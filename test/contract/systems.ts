@@ -46,6 +46,8 @@ export type ContractSystem = {
   /** Cannot be read by anyone. */
   readonly nonsense: string
   readonly hop: { readonly statement: string; readonly kind: string }
+  /** What no grant allows, and touches the decoy. */
+  readonly forbidden: string
   /** What shows a limit: the error codes are the database's own. */
   readonly bounded: {
     readonly allow: readonly string[]
@@ -99,6 +101,7 @@ async function postgresSystem(): Promise<ContractSystem> {
     deniedWrite: 'insert into open values (2)',
     nonsense: 'selec id from open',
     hop: { statement: 'set role postgres', kind: 'identity_switch' },
+    forbidden: 'select pg_sleep(1) from closed',
     bounded: {
       allow: [],
       many: 'select g from generate_series(1, 1000) g',
@@ -170,6 +173,7 @@ async function mysqlSystem(): Promise<ContractSystem> {
     deniedWrite: 'insert into open values (2)',
     nonsense: 'selec id from open',
     hop: { statement: 'select * from mysql.user', kind: 'wrong_database' },
+    forbidden: 'select sleep(1) from closed',
     bounded: {
       allow: ['select on numbers'],
       many: 'select n from numbers',
@@ -246,6 +250,7 @@ async function redisSystem(): Promise<ContractSystem> {
     deniedWrite: 'set open:1 two',
     nonsense: 'frobnicate open:1',
     hop: { statement: 'select 3', kind: 'wrong_database' },
+    forbidden: 'pfdebug getreg closed:1',
     bounded: {
       allow: ['+lrange +blpop ~numbers ~never'],
       many: 'lrange numbers 0 -1',

@@ -64,6 +64,31 @@ test('`end_session` ends the session that hopped and no other of the run', async
   assert.equal(await other.get('k:1'), null)
 })
 
+for (const on_hop of [
+  { wrong_database: 'reject', decoy: 'end_session' },
+  { wrong_database: 'end_session', decoy: 'reject' },
+]) {
+  test(`a hop that touches a decoy is both, and the graver consequence follows: ${JSON.stringify(on_hop)}`, async () => {
+    const proxy = await proxyWith({ on_hop }, { decoys: ['~bait:*'] })
+    const hopper = connect(proxy, 'one', await proxy.token('here', 'r-7'))
+    await hopper.get('k:1')
+    const ended = gone(hopper)
+    await assert.rejects(hopper.call('move', 'bait:1', '4'), /wrong_database/)
+    assert.equal(await ended, 'gone')
+    const ofHops = proxy.records().filter(({ event }) => event === 'hop')
+    assert.deepEqual(
+      ofHops.map(({ kind, to }) => [kind, to]),
+      [
+        ['wrong_database', '4'],
+        ['decoy', '~bait:1'],
+      ],
+    )
+    const [statement, ...others] = proxy.records().filter(({ verdict }) => verdict === 'deny')
+    assert.equal(statement?.['reason'], 'hop')
+    assert.deepEqual(others, [])
+  })
+}
+
 test('`quarantine` ends every session of the run on every system, and refuses its tokens', async () => {
   const proxy = await proxyWith({ on_hop: 'quarantine' })
   const token = await proxy.token('here', 'r-2')

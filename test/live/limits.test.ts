@@ -37,6 +37,7 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
             system: 'baited',
             allow: [...lines, ...allow.map((line) => line.replace('open', 'closed'))],
           },
+          lure: { system: 'baited', allow: lines },
         },
       })
     })
@@ -161,6 +162,18 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
       assert.ok('message' in outcome && !/decoy|hop/i.test(outcome.message))
       assert.deepEqual(recorded('bait', 'hop', 'kind'), ['decoy'])
       assert.match(await proxy.metrics(), /bulkhead_hop_attempts_total\{system="baited",kind="decoy"\} 1/)
+      await works(agent)
+    })
+
+    test('a decoy in a statement that no grant allows is a hop too, and reads as that statement does elsewhere', async () => {
+      const agent = await connect('lure', 'baited')
+      const elsewhere = await connect('enough')
+      const outcome = await agent.run(system.forbidden)
+      assert.ok('error' in outcome)
+      assert.deepEqual(outcome, await elsewhere.run(system.forbidden))
+      assert.deepEqual(recorded('lure', 'hop', 'kind'), ['decoy'])
+      assert.deepEqual(recorded('lure', 'statement', 'reason').filter(Boolean), ['hop'])
+      assert.deepEqual(recorded('enough', 'statement', 'reason').filter(Boolean).slice(-1), ['forbidden'])
       await works(agent)
     })
   })

@@ -115,12 +115,12 @@ export class Findings {
 
   result(action: StatementAction): Analysis {
     const trouble = this.#trouble
-    if (trouble === undefined) return { outcome: 'accesses', action, accesses: this.#accesses() }
-    if (trouble.outcome === 'unknown_object') return { ...trouble, action, accesses: this.#accesses() }
+    if (trouble === undefined) return { outcome: 'accesses', action, accesses: this.accesses }
+    if (trouble.outcome === 'unknown_object') return { ...trouble, action, accesses: this.accesses }
     return { ...trouble, action }
   }
 
-  #accesses(): readonly Access[] {
+  get accesses(): readonly Access[] {
     const accesses: Access[] = []
     for (const { action, schema, name, whole, columns } of this.#relations.values()) {
       accesses.push({

@@ -1,4 +1,5 @@
-import type { Analysis, StatementAction } from '../../analysis.ts'
+import type { Access } from '../../access.ts'
+import { type Analysis, type StatementAction, touching } from '../../analysis.ts'
 import type { Reading } from '../analyser.ts'
 import type { PostgresCatalog } from '../catalog.ts'
 import { countWords } from '../redact.ts'
@@ -6,6 +7,7 @@ import { blankComments } from './comments.ts'
 import { walkExpression } from './expressions.ts'
 import { Findings } from './findings.ts'
 import type { Grammar, Node, Parsed } from './grammar.ts'
+import { namedRelations } from './named-relations.ts'
 import { walkQuery } from './queries.ts'
 import { walkStatement } from './statements.ts'
 import { TooMuchWork, type Walk, Work } from './walk.ts'
@@ -102,19 +104,30 @@ function readTree(
     }
   } catch (error) {
     // Deep nesting ends the stack before the grammar's own limit; nothing found so far is relied on.
-    const why = whyNotRead(error)
-    return nothing(statements.length, { outcome: 'not_understood', action: action ?? 'unknown', why })
+    const failed = { outcome: 'not_understood', action: action ?? 'unknown', why: whyNotRead(error) } as const
+    return nothing(statements.length, touching(failed, touchedBy(statements, findings, catalog)))
   }
   const runs = findings.uses.filter(({ kind }) => kind === 'execute' || kind === 'fetch')
   if (findings.uses.length > USES_MAX || runs.length > RUNS_MAX)
     findings.misunderstand('a text with too many statements about prepared statements and cursors')
+  const found = findings.result(action ?? 'unknown')
   const reading: Reading = {
-    analysis: findings.result(action ?? 'unknown'),
+    analysis:
+      found.outcome === 'accesses' ? found : touching(found, touchedBy(statements, findings, catalog)),
     forward: pieces.length === 0 ? forward : Buffer.concat([...pieces, text.subarray(sent)]),
     statementCount: statements.length,
     uses: findings.uses,
   }
   return { reading, indifferent: isPlain(reading) ? findings.indifferent : undefined }
+}
+
+/** What was found until the walk was refused, and what it did not come to. */
+function touchedBy(
+  statements: readonly Node[],
+  findings: Findings,
+  catalog: PostgresCatalog,
+): readonly Access[] {
+  return [...findings.accesses, ...namedRelations(statements, catalog)]
 }
 
 /** What is sent instead, what a name will carry and what an error points at hold the text itself. */

@@ -5,10 +5,11 @@
  * https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH
  */
 import type { RelationAction } from '../../access.ts'
-import { keyOf, type Relation } from '../catalog.ts'
+import { keyOf, type PostgresCatalog, type Relation } from '../catalog.ts'
 import { catalogHop, catalogRelation, isCatalogSchema } from './catalog-relations.ts'
 import { checkFields } from './fields.ts'
 import type { Node } from './grammar.ts'
+import { touchColumn } from './relation-columns.ts'
 import { type Charge, type Column, type Item, type Origin, SYSTEM_COLUMNS } from './scope.ts'
 import { errorAt, listOf, NOTE_WORK, stringOf, type Walk, wordOf } from './walk.ts'
 
@@ -45,7 +46,7 @@ export function findRelation(walk: Walk, rangeVar: Node): Relation | undefined {
   if (written === undefined) return undefined
   const { catalog, findings } = walk
   const { name } = written
-  const schema = written.schema ?? schemaOf(walk, name)
+  const schema = written.schema ?? schemaOf(catalog, name)
   const relation = catalog.relations.get(keyOf(schema, name))
   if (relation !== undefined) return relation
   if (isCatalogSchema(schema) && !catalog.complete) {
@@ -62,8 +63,7 @@ export function findRelation(walk: Walk, rangeVar: Node): Relation | undefined {
 }
 
 /** The schema in which an unqualified relation name is found. */
-function schemaOf(walk: Walk, name: string): string {
-  const { catalog } = walk
+export function schemaOf(catalog: PostgresCatalog, name: string): string {
   if (catalog.relations.has(keyOf('pg_catalog', name))) return 'pg_catalog'
   if (!catalog.complete && (name.startsWith('pg_') || catalogRelation('pg_catalog', name) !== undefined)) {
     return 'pg_catalog'
@@ -130,7 +130,8 @@ export function charge(walk: Walk, origin: Origin, column: string | undefined): 
   switch (origin.kind) {
     case 'table':
       // Privileges on system columns cannot be granted one by one: reading one needs the whole table.
-      walk.findings.column(
+      touchColumn(
+        walk,
         origin.action,
         origin.relation,
         column !== undefined && SYSTEM_COLUMNS.has(column) ? undefined : column,

@@ -49,7 +49,7 @@ for (const flavour of FLAVOURS) {
         const verdict = verdictOn(flavour, statement, 'introspect')
         assert.ok(!verdict.allowed, 'it was allowed')
         assert.equal(verdict.reason, reason, verdict.why)
-        assert.equal(verdict.hop?.kind, hop)
+        assert.equal(verdict.hops[0]?.kind, hop)
       })
     }
   }

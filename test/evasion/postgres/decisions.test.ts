@@ -54,7 +54,7 @@ for (const { trick, statements, reason, hop } of HIDES) {
       const verdict = verdictOn(statement, 'introspect')
       assert.ok(!verdict.allowed, 'it was allowed')
       assert.equal(verdict.reason, reason, verdict.why)
-      assert.equal(verdict.hop?.kind, hop)
+      assert.equal(verdict.hops[0]?.kind, hop)
     })
   }
 }

@@ -25,7 +25,7 @@ for (const { trick, statements, reason, hop } of HIDES) {
         assert.equal(verdict.allowed, false)
         if (verdict.allowed) return
         assert.equal(verdict.reason, reason)
-        assert.equal(verdict.hop?.kind, hop)
+        assert.equal(verdict.hops[0]?.kind, hop)
       })
     }
   })

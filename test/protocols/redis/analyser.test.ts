@@ -249,11 +249,9 @@ test('keys are read byte for byte', () => {
 test('what a server does not have or describes otherwise is refused', () => {
   const refused = new Map([['get', '`get` is not what was vetted: its arity is 3, not 2']])
   const other = new RedisAnalyser({ ...offlineCatalog(), refused })
-  assert.deepEqual(other.analyse('GET a'), {
-    outcome: 'not_understood',
-    action: 'read',
-    why: '`get` is not what was vetted: its arity is 3, not 2',
-  })
+  const { outcome, why } = { why: undefined, ...other.analyse('GET a') }
+  assert.equal(outcome, 'not_understood')
+  assert.equal(why, '`get` is not what was vetted: its arity is 3, not 2')
   assert.equal(short(other.analyse('STRLEN a')), 'strlen: R a')
 })
 

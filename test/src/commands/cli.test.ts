@@ -154,7 +154,7 @@ test('check reads each system in its own words', async () => {
   assert.equal((await run('check', '--grant', 'warm-carts', 'set cart:7 "two words" ex 60')).code, 0)
   const hop = await run('check', '--json', '--grant', 'warm-carts', 'migrate 10.0.0.7 6379 cart:7 0 100')
   assert.equal(hop.code, 1)
-  assert.equal((JSON.parse(hop.out) as { hop: string }).hop, 'outbound_reach')
+  assert.deepEqual((JSON.parse(hop.out) as { hops: string[] }).hops, ['outbound_reach'])
 })
 
 test('check takes a token for its grant, and knows what its narrowings took away', async () => {

@@ -4,9 +4,10 @@ import fc from 'fast-check'
 import type { Access, CommandAccess } from '../../../protocols/access.ts'
 import type { Analysis } from '../../../protocols/analysis.ts'
 import { compileDecoys } from '../../../src/grants/decoys.ts'
-import { compileLines, type Matcher, parseLines } from '../../../src/grants/grant.ts'
+import { compileLines, type Matcher, NO_LIMITS, parseLines } from '../../../src/grants/grant.ts'
 import { compileRedisGrant, parseSelectorLine } from '../../../src/grants/redis-selector.ts'
 import { type Decider, decide } from '../../../src/policy/decide.ts'
+import { Judge } from '../../../src/policy/judge.ts'
 import { denialOf } from '../../../src/policy/words.ts'
 import { allowLine, anyAccess, NAMINGS } from '../../support/grants.ts'
 
@@ -177,6 +178,80 @@ test('of a Redis command it is told whether the command, a key or a channel is n
   assert.equal(lacks(command('publish', ['z'], ['d'])), 'key')
 })
 
+const bait: Access = { ...readOrders, name: 'salaries' }
+const baited: Decider = {
+  ...decider,
+  decoys: (access) =>
+    access.kind === 'relation' && access.name === 'salaries' ? 'public.salaries' : undefined,
+}
+const touch = { kind: 'decoy', target: 'public.salaries' }
+const action = 'select'
+
+const refusals: readonly { readonly analysis: Analysis; readonly told: string; readonly hops: unknown[] }[] =
+  [
+    {
+      analysis: { outcome: 'forbidden', action, why: 'x', touched: [readOrders, bait] },
+      told: 'forbidden',
+      hops: [touch],
+    },
+    {
+      analysis: { outcome: 'not_understood', action, why: 'x', touched: [bait] },
+      told: 'not_understood',
+      hops: [touch],
+    },
+    {
+      analysis: { outcome: 'readers_disagree', action, why: 'x', touched: [bait] },
+      told: 'readers_disagree',
+      hops: [touch],
+    },
+    {
+      analysis: { outcome: 'unknown_object', action, why: 'x', accesses: [], touched: [bait] },
+      told: 'unknown_object',
+      hops: [touch],
+    },
+    {
+      analysis: { outcome: 'unknown_object', action, why: 'x', accesses: [bait] },
+      told: 'not_granted',
+      hops: [touch],
+    },
+    {
+      analysis: { outcome: 'hop', action, hop: 'file_reach', why: 'x', target: '/tmp/x', touched: [bait] },
+      told: 'hop',
+      hops: [{ kind: 'file_reach', target: '/tmp/x' }, touch],
+    },
+  ]
+for (const { analysis, told, hops } of refusals) {
+  test(`a decoy in a statement that is refused as ${told} is a hop, and the client reads ${told}`, () => {
+    const plain = decide(decider, analysis)
+    const verdict = decide(baited, analysis)
+    assert.ok(!plain.allowed && !verdict.allowed)
+    assert.equal(verdict.reason, 'hop')
+    assert.deepEqual(verdict.hops, hops)
+    assert.equal(denialOf(verdict, []).reason, told)
+    assert.deepEqual(denialOf(verdict, ['select on orders']), denialOf(plain, ['select on orders']))
+  })
+}
+
+test('a refused statement that touches no decoy stays what it is', () => {
+  const analysis: Analysis = { outcome: 'forbidden', action, why: 'x', touched: [readOrders] }
+  assert.deepEqual(decide(baited, analysis), decide(decider, analysis))
+})
+
+test('a decoy is touched also where a limit refuses the statement, and a grant that observes does not let it pass', () => {
+  const grant = {
+    ...{ name: 'g', system: 'shop', allow: ['select on orders'], metadata: 'driver' as const },
+    ...{ limits: NO_LIMITS, observe: true, narrowed: [] },
+  }
+  const system = { protocol: 'postgres' as const, ceiling: undefined, decoys: ['salaries'] }
+  const judge = new Judge(grant, system, NAMINGS.postgres)
+  const over = (access: Access) => judge.refuse('limit', 'too many', needs(access))
+  assert.equal(over(readOrders).word, 'would_deny')
+  const { word, verdict, denial } = over(bait)
+  assert.equal(word, 'deny')
+  assert.deepEqual(verdict.allowed ? [] : verdict.hops, [touch])
+  assert.deepEqual(denial, over(readOrders).denial)
+})
+
 /** True where no line reaches what the access names, not even a part of it. */
 const isApart = (matcher: Matcher, access: Access): boolean =>
   matcher.covering(
@@ -213,10 +288,10 @@ for (const [protocol, decoys, accessesMax] of [
         fc.pre(baits.length > 0 && baits.every((access) => isApart(plain.matcher, access)))
         touched += 1
         const ordinary = decide(plain, needs(...needed))
-        const bait = decide({ ...plain, decoys: touches }, needs(...needed))
-        assert.ok(!ordinary.allowed && !bait.allowed)
-        assert.equal(bait.hop?.kind, 'decoy')
-        assert.deepEqual(denialOf(bait, allow), denialOf(ordinary, allow))
+        const verdict = decide({ ...plain, decoys: touches }, needs(...needed))
+        assert.ok(!ordinary.allowed && !verdict.allowed)
+        assert.equal(verdict.hops[0]?.kind, 'decoy')
+        assert.deepEqual(denialOf(verdict, allow), denialOf(ordinary, allow))
       }),
     )
     assert.ok(touched > 0)
