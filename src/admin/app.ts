@@ -175,11 +175,17 @@ function addOrders(app: OpenAPIHono, { control, reload }: AdminParts): void {
       path: '/v1/release',
       summary: 'Take back revocations and quarantines',
       request: { body: body(releaseRequest) },
-      responses: { 200: answer('done', releaseAnswer), ...REFUSALS },
+      responses: {
+        200: answer('done', releaseAnswer),
+        409: answer('it cannot be done now', errorAnswer),
+        ...REFUSALS,
+      },
     }),
     (context) => {
       const { why, by, ...named } = context.req.valid('json')
-      const { released, saved } = control.release({ target: targetOf(named), why, by })
+      const answered = control.release({ target: targetOf(named), why, by })
+      if (!answered.done) return context.json({ error: answered.problem }, 409)
+      const { released, saved } = answered
       return context.json({ released: released.map(shownRevocation), saved }, 200)
     },
   )

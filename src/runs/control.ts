@@ -1,4 +1,7 @@
-/** What operators do to runs while they live: revoke, release, register a secret. Each is recorded before it is done. */
+/**
+ * What operators do to runs while they live: revoke, release, register a secret. Each is recorded before it is done; what gives
+ * rights is not done where it cannot be.
+ */
 import type { AuditLog } from '../audit/log.ts'
 import type { Config } from '../config/config.ts'
 import type { Runs } from './live.ts'
@@ -7,6 +10,8 @@ import type { RegisteredSecret, Revocation, Target } from './state-file.ts'
 
 /** A token is accepted a little after its end (`tokens.clock_skew`), and clocks may be set. */
 const FORGET_AFTER_MS = 3_600_000
+
+const NOT_RECORDED = 'the audit log cannot be written, and this would be on no record: see /readyz'
 
 /** The last moment that the records and the state file can write: in RFC 3339 a year has four digits. */
 const TIME_MS_MAX = Date.UTC(9999, 11, 31)
@@ -33,6 +38,14 @@ export type SecretOrder = {
   readonly agent: string
   readonly ttlMs: number
   readonly by: string
+}
+
+/** Why nothing was taken back; for the operator. */
+type ReleaseRefused = { readonly done: false; readonly problem: string }
+type Released = {
+  readonly done: true
+  readonly released: readonly Revocation[]
+  readonly saved: boolean
 }
 
 /** Why a secret was not made; for the operator. */
@@ -62,17 +75,18 @@ export class RunControl {
     const { runs } = this.#parts
     const nowMs = this.#parts.now()
     const revocation: Revocation = { cause: 'revoked', ...this.#precise(order, forMs), at: nowMs }
-    this.#record('revoked', order, { until: timeText(revocation.until) })
+    // What takes rights away is done even where it cannot be recorded.
+    this.#record('revoked', { ...targetFields(order), until: timeText(revocation.until) })
     runs.state.refuse(revocation)
     return { revocation, sessions: runs.endRefused(), saved: runs.state.save() }
   }
 
   /** Takes back revocations and quarantines; those given are no more. */
-  release(order: Order): { readonly released: readonly Revocation[]; readonly saved: boolean } {
+  release(order: Order): Released | ReleaseRefused {
     const { state } = this.#parts.runs
-    this.#record('released', order, {})
+    if (!this.#record('released', targetFields(order))) return { done: false, problem: NOT_RECORDED }
     const released = state.release(order.target)
-    return { released, saved: state.saved }
+    return { done: true, released, saved: state.saved }
   }
 
   /** Makes a secret for a run under a grant of the configuration. */
@@ -94,20 +108,13 @@ export class RunControl {
       { ...order, grant: name, system: grant.system },
       this.#parts.now(),
     )
-    const outcome = runs.state.register(registered)
-    if (outcome === 'full') return { made: false, problem: 'there are too many secrets: let some expire' }
-    const { system, run, agent, jti } = registered
-    this.#parts.audit.appendEvent('secret.registered', undefined, {
-      system,
-      run,
-      agent,
-      grant: name,
-      jti,
-      by,
-      until: timeText(registered.expires),
-    })
-    this.#parts.audit.flush(this.#parts.now())
-    return { made: true, secret, registered, saved: outcome === 'saved' }
+    if (!runs.state.hasRoomFor(registered)) {
+      return { made: false, problem: 'there are too many secrets: let some expire' }
+    }
+    const { system, run, agent, jti, expires } = registered
+    const fields = { system, run, agent, grant: name, jti, by, until: timeText(expires) }
+    if (!this.#record('secret.registered', fields)) return { made: false, problem: NOT_RECORDED }
+    return { made: true, secret, registered, saved: runs.state.register(registered) }
   }
 
   /** The target as exactly as it is known, and until when it matters. */
@@ -127,12 +134,22 @@ export class RunControl {
     }
   }
 
-  #record(event: 'revoked' | 'released', { target, why, by }: Order, more: Record<string, unknown>): void {
-    const { kind, ...named } = target
-    this.#parts.audit.appendEvent(event, undefined, { target: kind, ...named, why, by, ...more })
-    // What takes rights away is done even where it cannot be recorded.
-    this.#parts.audit.flush(this.#parts.now())
+  /** False: the log does not take it. */
+  #record(
+    event: 'revoked' | 'released' | 'secret.registered',
+    fields: Readonly<Record<string, unknown>>,
+  ): boolean {
+    const { audit, now } = this.#parts
+    // One that failed is tried again first.
+    if (!audit.isWritable(now())) return false
+    audit.appendEvent(event, undefined, fields)
+    return audit.flush(now())
   }
+}
+
+function targetFields({ target, why, by }: Order): Readonly<Record<string, unknown>> {
+  const { kind, ...named } = target
+  return { target: kind, ...named, why, by }
 }
 
 /** What would end later than can be written holds until it is released. */

@@ -84,13 +84,16 @@ export class RunState {
     return [...this.#revocations.values()].filter(({ until }) => !isOver(until, nowMs))
   }
 
-  /** A run has one secret on a system: a new one takes the place of the old. */
-  register(secret: RegisteredSecret): 'saved' | 'not_saved' | 'full' {
+  /** False: as many secrets as there can be are in force. */
+  hasRoomFor({ system, run }: RegisteredSecret): boolean {
     this.#purge()
-    const key = secretKey(secret.system, secret.run)
-    if (this.#secrets.size >= SECRETS_MAX && !this.#secrets.has(key)) return 'full'
-    this.#secrets.set(key, secret)
-    return this.save() ? 'saved' : 'not_saved'
+    return this.#secrets.size < SECRETS_MAX || this.#secrets.has(secretKey(system, run))
+  }
+
+  /** A run has one secret on a system: a new one takes the place of the old. False: it is in force and could not be saved. */
+  register(secret: RegisteredSecret): boolean {
+    this.#secrets.set(secretKey(secret.system, secret.run), secret)
+    return this.save()
   }
 
   secretOf(system: string, run: string): RegisteredSecret | undefined {

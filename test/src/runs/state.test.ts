@@ -126,7 +126,7 @@ test('a secret comes back from the file as it was, and is for one system', () =>
   const file = newFile()
   const state = new RunState(file, at(NOW_MS))
   const { registered } = newSecret({ system: 's', run: 'r', agent: 'a', grant: 'g', ttlMs: 60_000 }, NOW_MS)
-  assert.equal(state.register(registered), 'saved')
+  assert.equal(state.register(registered), true)
   assert.deepEqual(new RunState(file, at(NOW_MS)).secretOf('s', 'r'), registered)
   assert.equal(state.secretOf('t', 'r'), undefined)
 })
