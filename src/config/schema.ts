@@ -98,6 +98,9 @@ const issuer = z.strictObject({
   bind: z.array(binding).min(1).max(1_000).optional(),
 })
 
+/** The longest that a timer takes is a little more: 2^31 - 1 ms. */
+const DRAIN_MS_MAX = 24 * 86_400_000
+
 const onHop = z.enum(['reject', 'end_session', 'quarantine'])
 
 /** Whoever has it can end every run: at least the 128 bits that 22 characters of base64url hold; `init` writes 256. */
@@ -126,7 +129,7 @@ export const configuration = z.strictObject({
   audit: writtenAudit.prefault({}),
   admin: writtenAdmin.default({}),
   state: z.strictObject({ file: z.string().min(1).optional() }).default({}),
-  drain: duration.default(30_000),
+  drain: duration.refine((ms) => ms <= DRAIN_MS_MAX, 'write at most `24d`').default(30_000),
   webhook: writtenWebhook.optional(),
   export: writtenExport.default({}),
 })

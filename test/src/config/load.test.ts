@@ -142,6 +142,11 @@ test('an address with a percent sign that begins no escape is a problem with its
   )
 })
 
+test('a drain is no longer than a timer can wait', () => {
+  assert.match(problems(with_({ rest: 'drain: 25d' })).join(), /drain: write at most `24d`/)
+  assert.deepEqual(problems(with_({ rest: 'drain: 24d' })), [])
+})
+
 test('every problem is reported at once, with line, column and key', () => {
   const found = problems(`systems:
   shop:
