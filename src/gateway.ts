@@ -172,26 +172,39 @@ export class Gateway {
       ? await readIssuers(next.issuers)
       : shared.issuers
     const prepared = await this.#systems.prepare(next, changes.systems)
-    if (this.#draining) {
+    const refusal = this.#draining ? 'the proxy is stopping' : this.#recordReload(changes.lines)
+    if (refusal !== undefined) {
       await this.#systems.discard(prepared)
-      throw new ReloadError('the proxy is stopping')
+      throw new ReloadError(refusal)
     }
-    shared.audit.appendEvent('config.reloaded', undefined, { changes: changes.lines })
-    shared.audit.flush(shared.now())
     // From here on nothing fails and nothing waits: no statement is judged by half of a configuration.
     shared.config = next
     shared.issuers = issuers
-    const sessions = shared.runs.sessions()
     const retired = this.#systems.commit(next, changes.systems, prepared)
+    // What speaks another language now ends first: the new grants say nothing in the old one.
+    for (const { config } of retired) {
+      const now = this.#systems.get(config.name)
+      if (now !== undefined && now.config.protocol !== config.protocol) this.#endOn(config.name)
+    }
     const changedSystems = new Set([...changes.systems.adjusted, ...changes.systems.replaced])
-    for (const session of sessions) {
+    for (const session of shared.runs.sessions()) {
       const { grant } = session.token
       const concerned =
         changedSystems.has(session.system) || (typeof grant === 'string' && changes.grants.has(grant))
       this.#regrant(session, concerned)
     }
-    for (const system of retired) this.#retire(system, sessions)
+    for (const system of retired) this.#retire(system)
     return changes.lines
+  }
+
+  /** Why the change is not made: it may give rights, which must not be on no record. */
+  #recordReload(changes: readonly string[]): string | undefined {
+    const { audit, now } = this.#shared
+    if (audit.isWritable(now())) {
+      audit.appendEvent('config.reloaded', undefined, { changes })
+      if (audit.flush(now())) return undefined
+    }
+    return `the audit log cannot be written: ${faultWords(audit.fault)}`
   }
 
   /** Gives a session what the configuration has for it now. */
@@ -210,15 +223,16 @@ export class Gateway {
     }
   }
 
-  /** What is left on a system that was replaced ends when it is idle, or at the deadline. */
-  #retire(system: System, sessions: readonly LiveSession[]): void {
-    const { name, protocol } = system.config
-    const left = sessions.filter((session) => session.system === name)
-    const isSameLanguage = this.#systems.get(name)?.config.protocol === protocol
-    for (const session of left) {
-      if (isSameLanguage) session.drain(REPLACED)
-      else session.end(REPLACED)
+  #endOn(system: string): void {
+    for (const session of this.#shared.runs.sessions()) {
+      if (session.system === system) session.end(REPLACED)
     }
+  }
+
+  /** What is left on a system that was replaced ends when it is idle, or at the deadline. */
+  #retire(system: System): void {
+    const left = this.#shared.runs.sessions().filter((session) => session.system === system.config.name)
+    for (const session of left) session.drain(REPLACED)
     const bury = (): void => {
       for (const session of left) session.end(REPLACED)
       this.#systems.buried(system).catch(() => undefined)

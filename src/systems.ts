@@ -92,6 +92,10 @@ export class Systems {
       this.#metrics.forgetSystem(name)
     }
     for (const name of changes.replaced) retire(name)
+    for (const old of this.#retired) {
+      const next = config.systems.get(old.config.name)
+      if (next?.protocol === old.config.protocol) old.outlive(next)
+    }
     for (const name of changes.adjusted) this.get(name)?.reconfigure(configOf(config, name))
     for (const name of [...changes.added, ...changes.replaced, ...changes.adjusted]) {
       const before = this.#running.get(name)

@@ -58,6 +58,11 @@ export class System {
     this.#judges = new WeakMap()
   }
 
+  /** Another backend takes its place: what else was configured anew holds for the sessions that are left on this one. */
+  outlive({ ceiling, ceilingMetadata, limits, observe, decoys }: SystemConfig): void {
+    this.reconfigure({ ...this.#config, ceiling, ceilingMetadata, limits, observe, decoys })
+  }
+
   /** The grant bound to what is known of the backend now. */
   judge(grant: Grant, knowledge: Analyser): Judge {
     const known = this.#judges.get(grant)

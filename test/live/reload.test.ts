@@ -157,6 +157,52 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
       await proxy.reload(base)
     })
 
+    test('that another backend has left behind is judged by what else was changed with it', async () => {
+      const busy = await connect('other')
+      assert.ok('value' in (await busy.run(TRANSACTION[system.protocol][0])))
+      const url = new URL(system.backendUrl)
+      url.hostname = 'localhost'
+      const { changes } = await proxy.reload({
+        ...base,
+        systems: { here: { ...base.systems['here'], backend: { url: url.href }, ceiling: [] } },
+      })
+      assert.deepEqual(changes, ['system here replaced'])
+      const outcome = await busy.run(system.allowed)
+      assert.equal('error' in outcome && outcome.error, system.deniedError)
+      await proxy.reload(base)
+    })
+
+    test('ends when its system speaks another protocol now, and no other session misses the change', async () => {
+      const here = base.systems['here']
+      const two = {
+        ...base,
+        systems: { here: { ...here }, more: { ...here } },
+        grants: { ...base.grants, there: { system: 'more', allow: system.allow } },
+      }
+      await proxy.reload(two)
+      const agent = await connect('read')
+      const there = await connect('there', 'more')
+      assert.deepEqual(await there.run(system.allowed), good())
+      const [protocol, url, allow] =
+        system.protocol === 'redis'
+          ? ['postgres', 'postgres://nobody@127.0.0.1:1/nothing', 'select on t']
+          : ['redis', 'redis://127.0.0.1:1/0', '+get ~k:*']
+      const changed = await proxy.reload({
+        ...two,
+        systems: { here: { protocol, backend: { url } }, more: { ...here } },
+        grants: {
+          read: { system: 'here', allow: [allow] },
+          other: { system: 'here', allow: [allow] },
+          there: { system: 'more', allow: [] },
+        },
+      })
+      assert.equal(changed.reloaded, true, changed.problems.join())
+      await agent.ended
+      const outcome = await there.run(system.allowed)
+      assert.equal('error' in outcome && outcome.error, system.deniedError)
+      await proxy.reload(base)
+    })
+
     test('ends when its issuer is no longer trusted', async () => {
       const agent = await connect('read')
       await agent.run(system.allowed)
@@ -226,3 +272,19 @@ for (const [name, start] of Object.entries(SYSTEMS)) {
     })
   })
 }
+
+test('no configuration is taken while the audit log takes no record of it', async () => {
+  const systems = { here: { protocol: 'postgres', decoy: true } }
+  const base = {
+    systems,
+    grants: {},
+    // It takes the open and refuses every write; what stands beside it must stand elsewhere.
+    audit: { file: '/dev/full' },
+    ...({ state: { file: './state.json' } } as object),
+  }
+  const proxy = await startProxy(base)
+  const { reloaded, problems } = await proxy.reload({ ...base, on_hop: 'end_session' })
+  await proxy.stop()
+  assert.equal(reloaded, false)
+  assert.match(problems.join(), /the audit log cannot be written: ENOSPC/)
+})
