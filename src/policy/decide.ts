@@ -113,7 +113,7 @@ function decideByRules(grant: Decider, analysis: Analysis): Verdict {
  * is refused all the same.
  */
 export function isObservable(grant: Decider, analysis: Analysis, { reason }: Denied): boolean {
-  if (analysis.outcome !== 'accesses' || (reason !== 'not_granted' && reason !== 'limit')) return false
+  if (analysis.outcome !== 'accesses' || reason !== 'not_granted') return false
   const isBounded = grant.bounds.length > 0
   return analysis.accesses.every((access) =>
     access.kind === 'metadata'

@@ -237,7 +237,7 @@ test('a refused statement that touches no decoy stays what it is', () => {
   assert.deepEqual(decide(baited, analysis), decide(decider, analysis))
 })
 
-test('a decoy is touched also where a limit refuses the statement, and a grant that observes does not let it pass', () => {
+test('a limit holds under a grant that observes, and a decoy is touched also where it refuses the statement', () => {
   const grant = {
     ...{ name: 'g', system: 'shop', allow: ['select on orders'], metadata: 'driver' as const },
     ...{ limits: NO_LIMITS, observe: true, narrowed: [] },
@@ -245,7 +245,7 @@ test('a decoy is touched also where a limit refuses the statement, and a grant t
   const system = { protocol: 'postgres' as const, ceiling: undefined, decoys: ['salaries'] }
   const judge = new Judge(grant, system, NAMINGS.postgres)
   const over = (access: Access) => judge.refuse('limit', 'too many', needs(access))
-  assert.equal(over(readOrders).word, 'would_deny')
+  assert.equal(over(readOrders).word, 'deny')
   const { word, verdict, denial } = over(bait)
   assert.equal(word, 'deny')
   assert.deepEqual(verdict.allowed ? [] : verdict.hops, [touch])
