@@ -5,7 +5,7 @@ import type { AgentCredentials, LoginRefusal } from '../../protocols/login.ts'
 import { sentSecretDigest } from '../../protocols/secret.ts'
 import type { Grant } from '../grants/grant.ts'
 import { grantOfToken } from '../grants/resolve.ts'
-import { type RunToken, verifyToken } from '../grants/token.ts'
+import { type RunToken, type TokenVerdict, verifyToken } from '../grants/token.ts'
 import type { LoginFault } from '../metrics.ts'
 import type { Hop } from '../policy/decide.ts'
 import { runKeyOf } from '../runs/run-key.ts'
@@ -52,13 +52,18 @@ export async function admit(
     clockSkewMs: shared.config.clockSkewMs,
   })
   const elsewhere = verdict.token === undefined ? tokenOfSecretElsewhere(credentials, system) : undefined
-  if (config.decoy) return decoyTouched(verdict.token ?? elsewhere)
+  if (config.decoy) return decoyTouched(isSomebodys(verdict) ? verdict.token : elsewhere)
   if (elsewhere !== undefined) return refusedToken('wrong_system', elsewhere)
   if (!verdict.valid) return refusedToken(verdict.fault, verdict.token)
   if (!namesRun(credentials.user, verdict.token.run, config.protocol)) {
     return refusedToken('wrong_user', verdict.token)
   }
   return admitToken(verdict.token, credentials, system)
+}
+
+/** Anybody may be able to get a token that is bound to nothing here: what is done with it must follow no run. */
+function isSomebodys(verdict: TokenVerdict): boolean {
+  return verdict.token !== undefined && (verdict.valid || verdict.fault !== 'not_bound')
 }
 
 /** @param token one that was verified, and is this user's */

@@ -25,7 +25,8 @@ before(async () => {
   server = await ownRedisServer()
   const backend = { url: `redis://:${server.password}@${server.host}:${server.port}/0` }
   proxy = await startProxy({
-    systems: { shop: { protocol: 'redis', backend } },
+    systems: { shop: { protocol: 'redis', backend }, vault: { protocol: 'redis', decoy: true } },
+    on_hop: { decoy: 'quarantine' },
     grants: { triage: { system: 'shop', allow: ['+get +set ~job:*'] } },
     issuers: [MAPPINGS.github, MAPPINGS.kubernetes].map((issuer) => ({ ...issuer, jwks })),
   })
@@ -45,8 +46,8 @@ const sign = (claims: JWTPayload): Promise<string> =>
     .setExpirationTime('5m')
     .sign(keys.privateKey)
 
-function connect(username: string, password: string): Redis {
-  const client = redisClient(proxy.address('shop'), { run: username, token: password })
+function connect(username: string, password: string, system = 'shop'): Redis {
+  const client = redisClient(proxy.address(system), { run: username, token: password })
   clients.push(client)
   return client
 }
@@ -97,3 +98,16 @@ for (const [what, user, claims, reason, isHop] of refused) {
     assert.ok(!records.some(({ event }) => event === 'session.start'))
   })
 }
+
+test('a token that is bound to nothing here touches a decoy for nobody, whatever run it names', async () => {
+  const stranger = await sign({ ...GITHUB, repository: 'mallory/app' })
+  const before = proxy.records().length
+  await assert.rejects(connect('gh-9876543210.2', stranger, 'vault').get('job:1'))
+  const records = proxy.records().slice(before)
+  assert.deepEqual(
+    records.filter(({ event }) => event === 'hop').map(({ kind, run }) => [kind, run]),
+    [['decoy', undefined]],
+  )
+  const client = connect('gh-9876543210.2', await sign(GITHUB))
+  assert.equal(await client.get('job:1'), 'done', 'the run of that name is not quarantined')
+})
