@@ -98,6 +98,8 @@ function asJson(analysis: Analysis, { verdict, word }: Judgement, allow: readonl
       : {
           reason: verdict.reason,
           why: verdict.why,
+          // The first is what the statement is by itself; a program that asks for one finds it here.
+          hop: verdict.hops[0]?.kind,
           ...(verdict.hops.length > 0 && { hops: verdict.hops.map(({ kind }) => kind) }),
           missing: recordedAccesses(verdict.missing),
         }),

@@ -154,7 +154,8 @@ test('check reads each system in its own words', async () => {
   assert.equal((await run('check', '--grant', 'warm-carts', 'set cart:7 "two words" ex 60')).code, 0)
   const hop = await run('check', '--json', '--grant', 'warm-carts', 'migrate 10.0.0.7 6379 cart:7 0 100')
   assert.equal(hop.code, 1)
-  assert.deepEqual((JSON.parse(hop.out) as { hops: string[] }).hops, ['outbound_reach'])
+  const judged = JSON.parse(hop.out) as { hop: string; hops: string[] }
+  assert.deepEqual([judged.hop, judged.hops], ['outbound_reach', ['outbound_reach']])
 })
 
 test('check takes a token for its grant, and knows what its narrowings took away', async () => {
