@@ -222,7 +222,8 @@ export class MysqlSession implements Session {
     const read = this.#kills.judge(analyseCommand(command, analyser, session))
     const isKnown = isSameServer(analyser.catalog, this.#parts.analyser.catalog)
     const reading = isKnown ? read : ofOtherServer(read)
-    const statement = { id, text: reading.text, analysis: reading.analysis }
+    const { text, analysis } = reading
+    const statement = { id, text, analysis, prepares: command.kind === 'prepare' }
     this.#pending = { command, statement, reading, analyser }
     return statement
   }

@@ -227,6 +227,10 @@ describe('a prepared statement', () => {
       talk.client(execute(7, 0, Buffer.from('parameters')))
       assert.deepEqual(talk.toServer(), execute(7, 0, Buffer.from('parameters')))
       assert.equal(talk.statements[1]?.text, 'select id from orders where id = ?')
+      assert.deepEqual(
+        talk.statements.map((statement) => statement.prepares),
+        [true, false],
+      )
       talk.server(result({ deprecateEof }))
       assert.equal(talk.session.completion()?.rows, 0)
       assert.equal(talk.session.completion()?.rows, 1)
