@@ -233,5 +233,7 @@ function trackedNames(reader: Reader): string {
 }
 
 function additionOf(names: string): string {
-  return `CONCAT(@@session.session_track_system_variables,',${names}')`
+  const own = '@@session.session_track_system_variables'
+  // MariaDB refuses a list with an empty name.
+  return names.trim() === '' ? own : `CONCAT(${own},',${names}')`
 }

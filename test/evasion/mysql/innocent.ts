@@ -35,6 +35,7 @@ export const INNOCENT: readonly string[] = [
   "set autocommit=1, sql_mode = concat(@@sql_mode,',STRICT_TRANS_TABLES')",
   'SELECT @@max_allowed_packet,@@system_time_zone,@@time_zone,@@auto_increment_increment',
   "set sql_mode=CONCAT(@@sql_mode,',STRICT_TRANS_TABLES'),session_track_system_variables = CONCAT(@@global.session_track_system_variables,',tx_isolation'),NAMES utf8mb4",
+  "SET session_track_system_variables = ''",
   'select @@version_comment limit 1',
   "SET character_set_server = 'utf8mb4'",
   "SET collation_connection = 'utf8mb4_unicode_ci'",

@@ -192,6 +192,10 @@ test('a client can only add to the variables whose changes the server reports', 
       `set session_track_system_variables = ${added}`,
     )
   }
+  assert.equal(
+    forwardOf("set session_track_system_variables = ''"),
+    'set session_track_system_variables = @@session.session_track_system_variables',
+  )
 })
 
 test('a prepared text is analysed, and quoted anew for the server', () => {
