@@ -16,6 +16,8 @@ export type Relation = {
   readonly columns: readonly string[] | undefined
   /** `pg_class.oid`; `undefined`: not known (no server at hand). */
   readonly oid?: number
+  /** Columns whose values the server may convert unasked -> the unvetted functions behind those casts. */
+  readonly casts?: ReadonlyMap<string, readonly HiddenCall[]>
   /** The table of an index. */
   readonly indexOf?: { readonly schema: string; readonly name: string }
 }

@@ -1,6 +1,6 @@
 import type { Access } from '../access.ts'
 import type { Analysis } from '../analysis.ts'
-import type { PostgresCatalog, UserType } from './catalog.ts'
+import { keyOf, type PostgresCatalog, type UserType } from './catalog.ts'
 
 /**
  * Parameter types of a Parse, given by number. Each value that Bind brings is read by its type's input function,
@@ -43,7 +43,7 @@ const CATALOG_TYPES: ReadonlyMap<number, readonly ['driver' | 'introspect', stri
 ])
 
 /** What of a catalog is needed to know a type by its number. */
-export type TypeCatalog = Pick<PostgresCatalog, 'types'>
+export type TypeCatalog = Pick<PostgresCatalog, 'types' | 'casts'>
 
 /** @param oids int32s as in the message; 0 leaves a type to the server's inference, which the text decides */
 export function analyseParameterTypes(oids: Buffer, catalog: TypeCatalog): Analysis {
@@ -66,6 +66,8 @@ export function analyseParameterTypes(oids: Buffer, catalog: TypeCatalog): Analy
       }
     const access = accessOf(type)
     if (access !== undefined) accesses.push(access)
+    for (const { schema, name } of catalog.casts.get(keyOf(type.schema, type.name)) ?? [])
+      accesses.push({ kind: 'routine', action: 'execute', schema, name })
   }
   return accesses.length === 0 ? NOTHING : { outcome: 'accesses', action: 'prepare', accesses }
 }

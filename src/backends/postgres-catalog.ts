@@ -113,18 +113,49 @@ const OPERATORS = `
   JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
   WHERE o.oid >= ${FIRST_NORMAL_OID}`
 
-const CASTS = `
-  WITH vetted AS (${VETTED_MEMBERS})
-  SELECT sn.nspname AS source_schema, s.typname AS source, tn.nspname AS target_schema, t.typname AS target,
-    fn.nspname AS function_schema, p.proname
+/** Casts whose functions are neither built in nor vetted. */
+const HIDDEN_CASTS = `
+  SELECT k.castsource, k.casttarget, k.castcontext, p.oid AS function, fn.nspname AS function_schema, p.proname
   FROM pg_catalog.pg_cast k
-  JOIN pg_catalog.pg_type s ON s.oid = k.castsource
-  JOIN pg_catalog.pg_namespace sn ON sn.oid = s.typnamespace
-  JOIN pg_catalog.pg_type t ON t.oid = k.casttarget
-  JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
   JOIN pg_catalog.pg_proc p ON p.oid = k.castfunc
   JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
   WHERE p.oid >= ${FIRST_NORMAL_OID} AND NOT ${VETTED_ROUTINE}`
+
+/** They convert arrays of their types, too. */
+const CASTS = `
+  WITH vetted AS (${VETTED_MEMBERS}), hidden AS (${HIDDEN_CASTS})
+  SELECT n.nspname, t.typname, h.function_schema, h.proname
+  FROM hidden h
+  JOIN pg_catalog.pg_type e ON e.oid IN (h.castsource, h.casttarget)
+  JOIN pg_catalog.pg_type t ON t.oid IN (e.oid, e.typarray)
+  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace`
+
+/**
+ * Casts that the server makes unasked of a column's values, or of what is written to it: those from and to its type, and to the
+ * types that it holds or is a domain over. Those between a built-in type and another count for the other. Those in C came with
+ * an extension, and convert values.
+ */
+const COLUMN_CASTS = `
+  WITH RECURSIVE vetted AS (${VETTED_MEMBERS}), hidden AS (${HIDDEN_CASTS}),
+  unasked AS (
+    SELECT e.oid AS type, h.function_schema, h.proname
+    FROM hidden h
+    JOIN pg_catalog.pg_proc p ON p.oid = h.function
+    CROSS JOIN LATERAL (VALUES (h.castsource), (h.casttarget)) AS e (oid)
+    WHERE h.castcontext <> 'e' AND (p.prosecdef OR p.prolang NOT IN (12, 13))
+      AND (e.oid >= ${FIRST_NORMAL_OID} OR GREATEST(h.castsource, h.casttarget) < ${FIRST_NORMAL_OID})),
+  part AS (
+    SELECT typbasetype AS type, oid AS whole FROM pg_catalog.pg_type WHERE typbasetype <> 0
+    UNION ALL SELECT typelem, oid FROM pg_catalog.pg_type WHERE typelem <> 0
+    UNION ALL SELECT f.atttypid, c.reltype FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_attribute f ON f.attrelid = c.oid WHERE c.relkind = 'c'),
+  reached AS (
+    SELECT * FROM unasked
+    UNION SELECT p.whole, r.function_schema, r.proname FROM reached r JOIN part p ON p.type = r.type)
+  SELECT a.attrelid::int8 AS oid, a.attname, r.function_schema, r.proname
+  FROM pg_catalog.pg_attribute a
+  JOIN reached r ON r.type = a.atttypid
+  WHERE a.atttypid = ANY (ARRAY(SELECT type FROM reached)) AND a.attnum > 0 AND NOT a.attisdropped`
 
 /** Options of foreign servers tell where other systems are; where there are none, asking for them tells nothing. */
 const BLANK = ['pg_foreign_server.srvoptions', 'pg_foreign_data_wrapper.fdwoptions']
@@ -184,19 +215,22 @@ export async function readCatalog(client: Client, schema: string): Promise<Postg
     const [server = {}] = await rowsOf(client, SERVER)
     const schemas = await rowsOf(client, 'SELECT nspname FROM pg_catalog.pg_namespace')
     const vetted = [VETTED_EXTENSIONS]
+    const casts = await rowsOf(client, CASTS, vetted)
+    // Hardly any database has such casts, and looking for their columns takes a while.
+    const columnCasts = columnCastsOf(casts.length > 0 ? await rowsOf(client, COLUMN_CASTS, vetted) : [])
     return {
       serverVersionNum: Number(server['version']),
       database: String(server['database']),
       schema,
       complete: true,
       roleIsSwitched: server['role_is_switched'] === true,
-      relations: byName((await rowsOf(client, RELATIONS)).map(relationOf)),
+      relations: byName((await rowsOf(client, RELATIONS)).map((row) => relationOf(row, columnCasts))),
       routines: byName((await rowsOf(client, ROUTINES, vetted)).map(routineOf)),
       types: byName((await rowsOf(client, TYPES, vetted)).map(typeOf)),
       schemas: new Set(schemas.map((row) => String(row['nspname']))),
       operators: operatorsOf(await rowsOf(client, OPERATORS, vetted)),
       blank: new Set((await rowsOf(client, BLANK)).map((row) => String(row['name']))),
-      casts: castsOf(await rowsOf(client, CASTS, vetted)),
+      casts: castsOf(casts),
     }
   } finally {
     await client.query('COMMIT')
@@ -216,8 +250,9 @@ function byName<Named extends { readonly schema: string; readonly name: string }
 
 const RELATION_KINDS: readonly RelationKind[] = ['r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I', 't']
 
-function relationOf(row: Row): Relation {
+function relationOf(row: Row, casts: ReadonlyMap<number, NonNullable<Relation['casts']>>): Relation {
   const { oid, nspname, relname, relkind, columns, table_schema: tableSchema, table_name: tableName } = row
+  const columnCasts = casts.get(Number(oid))
   return {
     oid: Number(oid),
     schema: String(nspname),
@@ -226,6 +261,7 @@ function relationOf(row: Row): Relation {
     kind: RELATION_KINDS.find((kind) => kind === relkind) ?? 'c',
     columns: Array.isArray(columns) ? columns.map(String) : [],
     ...(tableName !== null && { indexOf: { schema: String(tableSchema), name: String(tableName) } }),
+    ...(columnCasts !== undefined && { casts: columnCasts }),
   }
 }
 
@@ -275,11 +311,21 @@ function operatorsOf(rows: readonly Row[]): ReadonlyMap<string, readonly HiddenC
 
 function castsOf(rows: readonly Row[]): ReadonlyMap<string, readonly HiddenCall[]> {
   const casts = new Map<string, HiddenCall[]>()
-  for (const row of rows) {
-    entryOf(casts, keyOf(String(row['source_schema']), String(row['source']))).push(callOf(row))
-    entryOf(casts, keyOf(String(row['target_schema']), String(row['target']))).push(callOf(row))
-  }
+  for (const row of rows)
+    entryOf(casts, keyOf(String(row['nspname']), String(row['typname']))).push(callOf(row))
   return casts
+}
+
+/** By the oid of the relation, then by the name of the column. */
+function columnCastsOf(rows: readonly Row[]): ReadonlyMap<number, NonNullable<Relation['casts']>> {
+  const relations = new Map<number, Map<string, HiddenCall[]>>()
+  for (const row of rows) {
+    const oid = Number(row['oid'])
+    const columns = relations.get(oid) ?? new Map<string, HiddenCall[]>()
+    relations.set(oid, columns)
+    entryOf(columns, String(row['attname'])).push(callOf(row))
+  }
+  return relations
 }
 
 function entryOf(map: Map<string, HiddenCall[]>, key: string): HiddenCall[] {

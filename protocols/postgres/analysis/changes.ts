@@ -6,6 +6,7 @@ import { useIndirection, walkExpression, walkNode } from './expressions.ts'
 import { checkFields } from './fields.ts'
 import { aliasOf, walkFrom } from './from.ts'
 import type { Node } from './grammar.ts'
+import { touchColumn } from './relation-columns.ts'
 import { charge, findRelation, readRelation, relationItem } from './relations.ts'
 import { type Item, NO_RESULT, type Origin, type Result, type Scope, UNKNOWN_RESULT } from './scope.ts'
 import { walkTargets, withClause } from './select.ts'
@@ -65,7 +66,7 @@ function writeColumns(
         message: `column "${name}" of relation "${relation.name}" does not exist`,
       }))
     }
-    walk.findings.column(action, relation, name)
+    touchColumn(walk, action, relation, name)
     useIndirection(walk, column['indirection'], scope)
     walkExpression(walk, column['val'], scope)
   }
@@ -84,8 +85,8 @@ export function walkInsert(walk: Walk, node: Node, outer: Scope): Result {
     writeColumns(walk, target, 'insert', node['cols'], level)
   } else if (node['selectStmt'] !== undefined) {
     // Without a list the values are for all columns from the left.
-    if (relation.columns === undefined) walk.findings.column('insert', relation, undefined)
-    for (const column of relation.columns ?? []) walk.findings.column('insert', relation, column)
+    if (relation.columns === undefined) touchColumn(walk, 'insert', relation, undefined)
+    for (const column of relation.columns ?? []) touchColumn(walk, 'insert', relation, column)
   }
   onConflict(walk, node['onConflictClause'], target, level)
   return returning(walk, node, target, [], level)
@@ -174,7 +175,7 @@ export function walkMerge(walk: Walk, node: Node, outer: Scope): Result {
       case 'CMD_INSERT':
         walk.findings.touch('insert', relation)
         if (clause['targetList'] === undefined) {
-          if (clause['values'] !== undefined) walk.findings.column('insert', relation, undefined)
+          if (clause['values'] !== undefined) touchColumn(walk, 'insert', relation, undefined)
         } else writeColumns(walk, target, 'insert', clause['targetList'], scope)
         break
       case 'CMD_UPDATE':

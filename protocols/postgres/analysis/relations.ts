@@ -9,6 +9,7 @@ import { keyOf, type PostgresCatalog, type Relation } from '../catalog.ts'
 import { catalogHop, catalogRelation, isCatalogSchema } from './catalog-relations.ts'
 import { checkFields } from './fields.ts'
 import type { Node } from './grammar.ts'
+import { touchColumn } from './relation-columns.ts'
 import { type Charge, type Column, type Item, type Origin, SYSTEM_COLUMNS } from './scope.ts'
 import { errorAt, listOf, NOTE_WORK, stringOf, type Walk, wordOf } from './walk.ts'
 
@@ -129,7 +130,8 @@ export function charge(walk: Walk, origin: Origin, column: string | undefined): 
   switch (origin.kind) {
     case 'table':
       // Privileges on system columns cannot be granted one by one: reading one needs the whole table.
-      walk.findings.column(
+      touchColumn(
+        walk,
         origin.action,
         origin.relation,
         column !== undefined && SYSTEM_COLUMNS.has(column) ? undefined : column,

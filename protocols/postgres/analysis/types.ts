@@ -5,6 +5,7 @@
 import { keyOf, type UserType } from '../catalog.ts'
 import { checkFields } from './fields.ts'
 import type { Node } from './grammar.ts'
+import { touchColumn } from './relation-columns.ts'
 import { isThisDatabase } from './relations.ts'
 import { EMPTY_SCOPE } from './scope.ts'
 import { errorAt, type Walk, wordsOf } from './walk.ts'
@@ -94,8 +95,11 @@ export function useNamedType(walk: Walk, schema: string | undefined, name: strin
 function useUserType(walk: Walk, type: UserType): void {
   useCasts(walk, keyOf(type.schema, type.name))
   if (type.rowOf !== undefined) {
-    // The row type tells the columns of its relation.
-    walk.findings.column('select', { schema: type.schema, name: type.rowOf }, undefined)
+    // The row type tells the columns of its relation, and converts to theirs.
+    const row = { schema: type.schema, name: type.rowOf }
+    const relation = walk.catalog.relations.get(keyOf(row.schema, row.name))
+    if (relation === undefined) walk.findings.column('select', row, undefined)
+    else touchColumn(walk, 'select', relation, undefined)
     return
   }
   if (!type.free) {

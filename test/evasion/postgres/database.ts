@@ -21,12 +21,19 @@ create sequence ticket_no;
 create sequence secret_no;
 create type mood as enum ('sad', 'ok');
 create type pair as (a int, b text);
+create type size as enum ('s', 'm');
+create table shelves (id int, holds size, held size[]);
 create function leak() returns text language sql security definer as 'select v from secret limit 1';
 create function check_value(int) returns boolean language sql security definer as
   'select exists (select from secret) and $1 > 0';
 create domain checked as int check (check_value(value));
 create domain scale as int check (check_value(value));
 create function ssn_of(customers) returns text language sql as 'select $1.ssn';
+create function price_of(size) returns money language sql security definer as 'select count(*)::numeric::money from secret';
+create function size_of(uuid) returns size language sql security definer as
+  'select case when exists (select from secret) then ''m''::size end';
+create cast (size as money) with function price_of(size) as implicit;
+create cast (uuid as size) with function size_of(uuid) as assignment;
 create function next_ticket_no() returns bigint language sql as $$ select nextval('ticket_no') $$;
 create function lower(varchar) returns text language sql security definer as 'select v from secret limit 1';
 create function plus_secret(int, int) returns int language sql security definer as
@@ -50,6 +57,7 @@ insert into orders (customer_id, total, status) values (1, 10, 'open'), (2, 20, 
 insert into order_items values (1, 1, 'pen', 2), (2, 1, 'ink', 1);
 insert into tickets (title, status) values ('broken', 'open');
 insert into scratch values (1, 'rome', 'ann');
+insert into shelves values (1, 's', '{s}');
 insert into secret values (1, 'sw0rdfish');
 insert into "Secret" values (1, 'sw0rdfish');
 insert into hr.salaries values (1, 1000);
@@ -67,6 +75,7 @@ export const ALLOW: readonly string[] = [
   'listen, notify on channel jobs',
   'select, insert, create, alter, drop on scratch',
   'alter, index, trigger on customers',
+  'select, insert on shelves',
   'execute on function stamp',
 ]
 

@@ -37,6 +37,8 @@ export const INNOCENT: readonly string[] = [
   'select json_agg(t) from (select id, total from orders) t',
   'select count(*) from orders',
   'select count(*) from customers',
+  'select id from shelves',
+  'insert into shelves (id) values (2)',
   'select id, city from customers',
   'select c.city from customers c where c.id = 1',
   'select x.a from customers as x(a)',
