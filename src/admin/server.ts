@@ -60,7 +60,8 @@ export class Admin {
   #server(access: { readonly token: string | undefined; readonly host: string | undefined }): Server {
     const server = createServer(
       { headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS },
-      getRequestListener(adminApp(this.#parts, access).fetch),
+      // HTTP/1.0 needs no `Host`, and health checks of load balancers speak it. The guard looks at the header itself.
+      getRequestListener(adminApp(this.#parts, access).fetch, { hostname: 'localhost' }),
     )
     server.maxConnections = CONNECTIONS_MAX
     this.#servers.push(server)

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { loadConfig } from '../../../src/config/load.ts'
 import { Gateway } from '../../../src/gateway.ts'
@@ -115,6 +116,16 @@ test('the token opens it under every name of this machine', async () => {
 test('health and metrics need no token', async () => {
   for (const path of ['/healthz', '/readyz', '/metrics'])
     assert.equal((await ask({ path })).status, 200, path)
+})
+
+test('a health check that speaks HTTP/1.0 without a host is answered, and nothing of the API', async () => {
+  const statusOf = async (path: string): Promise<string | undefined> => {
+    const socket = connect(proxy.admin.port, '127.0.0.1')
+    socket.end(`GET ${path} HTTP/1.0\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+    return (await text(socket)).split(' ')[1]
+  }
+  assert.equal(await statusOf('/healthz'), '200')
+  assert.equal(await statusOf('/v1/runs'), '403')
 })
 
 const wrong: { when: string; path: string; body: string; type?: string; status: number }[] = [
