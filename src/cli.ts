@@ -287,26 +287,39 @@ function grantCommands(grant: Command): void {
     })
 }
 
+/** Tells what went wrong, and gives the exit code. */
 function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  if (error instanceof CommanderError) {
+    // Commander has told the user already; of help and of the version there is nothing wrong to tell.
+    if (error.exitCode === 0) return EXIT.ok
+    tellPrograms(error.message)
+    return EXIT.usage
+  }
   if (error instanceof ConfigError) {
     process.stderr.write(
       `${error.message}\n${counted(error.problems.length, 'problem')} in the configuration\n`,
     )
+    tellPrograms(error.message)
     return EXIT.usage
   }
   if (error instanceof CommandError || error instanceof KeyError) {
-    process.stderr.write(`bulkhead: ${error.message}\n`)
-    return error instanceof CommandError ? error.exit : EXIT.usage
+    return failed(error.message, error instanceof CommandError ? error.exit : EXIT.usage)
   }
   // A file or a device that cannot be used, and that no command had more to say of.
-  if (error instanceof Error && 'syscall' in error) {
-    process.stderr.write(`bulkhead: ${error.message}\n`)
-    return EXIT.usage
-  }
+  if (error instanceof Error && 'syscall' in error) return failed(error.message, EXIT.usage)
   const said = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  process.stderr.write(`bulkhead: this is a bug of ours: ${said}\n`)
-  return EXIT.bug
+  return failed(`this is a bug of ours: ${said}`, EXIT.bug)
+}
+
+function failed(message: string, exit: number): number {
+  process.stderr.write(`bulkhead: ${message}\n`)
+  tellPrograms(message)
+  return exit
+}
+
+/** Who asked for JSON reads an object in any case. */
+function tellPrograms(error: string): void {
+  if (process.argv.includes('--json')) process.stdout.write(`${JSON.stringify({ error })}\n`)
 }
 
 /** Nobody reads any more (`| head`), which is no mistake: a command ends as it would have, `serve` goes on. */

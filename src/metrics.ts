@@ -7,7 +7,7 @@ import { HOP_KINDS, type HopKind, STATEMENT_ACTIONS, type StatementAction } from
 import { PROTOCOL_NAMES, type ProtocolName } from '../protocols/protocol.ts'
 import { DENY_REASONS, type DenyReason } from '../protocols/session.ts'
 import { EXPORTERS, type ExporterName, type ExportOutcome } from './export/exporter.ts'
-import { TOKEN_FAULTS, type TokenFault } from './grants/token.ts'
+import { LOGIN_FAULTS, type LoginFault } from './grants/login-faults.ts'
 import type { VerdictWord } from './policy/words.ts'
 import { version } from './version.ts'
 
@@ -22,17 +22,6 @@ const BACKEND_FAULTS = [
   'lost',
 ] as const
 export type BackendFault = (typeof BACKEND_FAULTS)[number]
-
-/** Login faults that are not the token's. */
-const LOGIN_FAULTS = [
-  'wrong_database',
-  'protocol_error',
-  'backend_unavailable',
-  'too_many_connections',
-  'wrong_secret',
-  'decoy',
-] as const
-export type LoginFault = TokenFault | (typeof LOGIN_FAULTS)[number]
 
 /** Decisions take microseconds; a statement seen for the first time, up to milliseconds. */
 const DECISION_BUCKETS_SECONDS = [2e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 5e-3, 2.5e-2, 0.1, 1]
@@ -113,8 +102,7 @@ export class SystemMetrics {
     }
     this.#denied = tallies.denied.perLabel(system, DENY_REASONS, (reason) => ({ system, protocol, reason }))
     this.#hops = tallies.hops.perLabel(system, HOP_KINDS, (kind) => ({ system, kind }))
-    const loginFaults = [...TOKEN_FAULTS, ...LOGIN_FAULTS]
-    this.#authFailures = tallies.authFailures.perLabel(system, loginFaults, (reason) => ({ system, reason }))
+    this.#authFailures = tallies.authFailures.perLabel(system, LOGIN_FAULTS, (reason) => ({ system, reason }))
     this.#backendErrors = tallies.backendErrors.perLabel(system, BACKEND_FAULTS, (kind) => ({ system, kind }))
     this.#limits = tallies.limits.perLabel(system, LIMITS, (limit) => ({ system, limit }))
     const directions = ['to_backend', 'to_client'] as const

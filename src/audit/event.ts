@@ -2,29 +2,31 @@
 import { createHash } from 'node:crypto'
 import type { ProtocolName } from '../../protocols/protocol.ts'
 
-export type AuditEvent =
-  | 'proxy.start'
-  | 'proxy.stop'
-  | 'session.start'
-  | 'session.regrant'
-  | 'session.end'
-  | 'auth.failure'
-  | 'statement'
-  | 'result'
-  | 'hop'
-  | 'quarantine'
-  | 'revoked'
-  | 'released'
-  | 'secret.registered'
-  | 'config.reloaded'
-  | 'config.refused'
-  | 'cancel'
-  | 'protocol.error'
-  | 'backend.error'
-  | 'audit.recovered'
-  | 'audit.repaired'
-  | 'audit.file'
-  | 'audit.checkpoint'
+export const AUDIT_EVENTS = [
+  'proxy.start',
+  'proxy.stop',
+  'session.start',
+  'session.regrant',
+  'session.end',
+  'auth.failure',
+  'statement',
+  'result',
+  'hop',
+  'quarantine',
+  'revoked',
+  'released',
+  'secret.registered',
+  'config.reloaded',
+  'config.refused',
+  'cancel',
+  'protocol.error',
+  'backend.error',
+  'audit.recovered',
+  'audit.repaired',
+  'audit.file',
+  'audit.checkpoint',
+] as const
+export type AuditEvent = (typeof AUDIT_EVENTS)[number]
 
 /** Who and where; known in parts before login. */
 export type AuditContext = {

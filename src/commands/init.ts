@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { exportJWK, generateKeyPair } from 'jose'
 import { generate } from 'selfsigned'
 import { CommandError } from './exit.ts'
@@ -15,8 +15,11 @@ const ADMIN_TOKEN_BYTES = 32
 /** Makes keys, certificate and a starter configuration; never overwrites a file. @throws CommandError */
 export async function init(options: { readonly folder: string }): Promise<void> {
   const { folder } = options
+  const configuration = join(folder, 'bulkhead.yaml')
+  // Before anything is written: keys beside a configuration that names others would help nobody.
+  if (existsSync(configuration)) throw existsAlready(configuration)
   const written = await writeKeys(folder)
-  written.push(writeNew(join(folder, 'bulkhead.yaml'), STARTER_CONFIGURATION, 0o644))
+  written.push(writeNew(configuration, STARTER_CONFIGURATION, 0o644))
   process.stdout.write(
     [
       ...written.map((path) => `wrote ${path}`),
@@ -33,7 +36,7 @@ export async function init(options: { readonly folder: string }): Promise<void> 
 /** The issuer's key pair, a certificate for the listeners and the token of the admin API, in `folder/keys`; gives the paths. @throws CommandError */
 export async function writeKeys(folder: string): Promise<string[]> {
   const keys = join(folder, 'keys')
-  mkdirSync(keys, { recursive: true, mode: 0o700 })
+  makeFolder(resolve(keys), 0o700)
   const pair = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true })
   const certificate = await generate([{ name: 'commonName', value: 'bulkhead' }], {
     algorithm: 'sha256',
@@ -59,16 +62,35 @@ export async function writeKeys(folder: string): Promise<string[]> {
   ]
 }
 
+/**
+ * Makes a folder and those above it. Not by `recursive`: where a file system takes no folders (`/proc`, `/sys`), it answers that the
+ * one above is missing though it is there, and Node goes round between the two without an end.
+ */
+function makeFolder(path: string, mode: number): void {
+  if (existsSync(path)) {
+    if (!statSync(path).isDirectory()) throw new CommandError(`${path} is not a folder`)
+    return
+  }
+  makeFolder(dirname(path), mode)
+  try {
+    mkdirSync(path, { mode })
+  } catch (error) {
+    throw new CommandError(`cannot make the folder ${path}: ${(error as NodeJS.ErrnoException).code}`)
+  }
+}
+
+function existsAlready(path: string): CommandError {
+  return new CommandError(
+    `${path} exists already, and init overwrites nothing: name another folder with --folder`,
+  )
+}
+
 function writeNew(path: string, text: string, mode: number): string {
   try {
     writeFileSync(path, text, { flag: 'wx', mode })
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code
-    throw new CommandError(
-      reason === 'EEXIST'
-        ? `${path} exists already, and init overwrites nothing`
-        : `cannot write ${path}: ${reason}`,
-    )
+    throw reason === 'EEXIST' ? existsAlready(path) : new CommandError(`cannot write ${path}: ${reason}`)
   }
   return path
 }

@@ -20,7 +20,7 @@ export function countOption(option: string, text: string): number {
 /** One of a closed list. @throws CommandError */
 export function wordOption<Word extends string>(option: string, text: string, words: readonly Word[]): Word {
   const word = words.find((known) => known === text)
-  if (word === undefined) throw new CommandError(`${option} is one of ${words.join(', ')}`)
+  if (word === undefined) throw new CommandError(`${option} is one of ${words.join(', ')}, not \`${text}\``)
   return word
 }
 

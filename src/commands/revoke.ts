@@ -21,6 +21,7 @@ export type ReleaseOptions = TargetOptions & { readonly why?: string }
 /** Ends sessions and refuses tokens. @throws ConfigError, CommandError */
 export async function revoke(options: RevokeOptions): Promise<void> {
   const target = targetOf(options)
+  if (options.why === '') throw new CommandError('--why takes a reason, for the record')
   const client = runningProxy(options.config)
   const answer = await client.post(
     '/v1/revoke',

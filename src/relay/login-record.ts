@@ -2,8 +2,8 @@
 import type { HopKind } from '../../protocols/analysis.ts'
 import type { AgentCredentials } from '../../protocols/login.ts'
 import type { AuditContext } from '../audit/event.ts'
+import type { LoginFault } from '../grants/login-faults.ts'
 import type { RunToken } from '../grants/token.ts'
-import type { LoginFault } from '../metrics.ts'
 import { followHops } from './hop.ts'
 import type { System } from './system.ts'
 

@@ -1,6 +1,10 @@
 import { HOP_KINDS } from '../../../protocols/analysis.ts'
+import { DENY_REASONS } from '../../../protocols/session.ts'
+import { AUDIT_EVENTS } from '../../audit/event.ts'
 import type { RecordFilter } from '../../audit/filter.ts'
+import { LOGIN_FAULTS } from '../../grants/login-faults.ts'
 import { VERDICT_WORDS } from '../../policy/words.ts'
+import { CommandError } from '../exit.ts'
 import { momentOption, wordOption } from '../option-values.ts'
 import type { LogOptions } from './log-files.ts'
 
@@ -25,17 +29,24 @@ export type FilterOptions = LogOptions &
 export function filterOf(options: FilterOptions): RecordFilter {
   const { run, agent, system, session, event, kind, verdict, reason, table } = options
   return {
-    ...{ run, agent, system, session, event, reason, table },
+    ...{ run, agent, system, session, table },
+    ...(event !== undefined && { event: wordOption('--event', event, AUDIT_EVENTS) }),
     ...(kind !== undefined && { kind: wordOption('--kind', kind, HOP_KINDS) }),
     ...(verdict !== undefined && { verdict: wordOption('--verdict', verdict, VERDICT_WORDS) }),
+    ...(reason !== undefined && { reason: wordOption('--reason', reason, REASONS) }),
     ...periodOf(options),
   }
 }
 
+/** Of statements, and of logins. */
+const REASONS = [...new Set([...DENY_REASONS, ...LOGIN_FAULTS])]
+
 /** @throws CommandError */
 export function periodOf({ since, until }: PeriodOptions): Pick<RecordFilter, 'sinceMs' | 'untilMs'> {
-  return {
-    ...(since !== undefined && { sinceMs: momentOption('--since', since) }),
-    ...(until !== undefined && { untilMs: momentOption('--until', until) }),
+  const sinceMs = since === undefined ? undefined : momentOption('--since', since)
+  const untilMs = until === undefined ? undefined : momentOption('--until', until)
+  if (sinceMs !== undefined && untilMs !== undefined && untilMs <= sinceMs) {
+    throw new CommandError('--until is not after --since: no record is between them')
   }
+  return { ...(sinceMs !== undefined && { sinceMs }), ...(untilMs !== undefined && { untilMs }) }
 }

@@ -7,12 +7,15 @@ import { type AuditRecord, parseRecord } from '../../audit/record.ts'
 import type { Judge } from '../../policy/judge.ts'
 import { colors } from '../colors.ts'
 import { counted } from '../counted.ts'
-import { EXIT } from '../exit.ts'
+import { CommandError, EXIT } from '../exit.ts'
 import { RecordedJudges } from './judges.ts'
 import { filesOf, type LogOptions, sizeOf } from './log-files.ts'
 import { Progress } from './progress.ts'
 
 export type RecheckOptions = LogOptions & { readonly json?: boolean }
+
+/** Every record begins with its time. */
+const RECORD_START = '{"time":"'
 
 /** Differences that are printed, and kept for `--json`. */
 const SHOWN_MAX = 100
@@ -81,13 +84,16 @@ class Recheck {
     this.#progress = progress
   }
 
+  /** @throws CommandError where no line of the file is a record */
   async file(file: string): Promise<void> {
     const handle = await open(file, 'r')
     let line = 0
+    let isLog = false
     try {
       for await (const { bytes } of readBlocks(handle)) {
         for (const text of bytes.toString('utf8').split('\n').slice(0, -1)) {
           line += 1
+          isLog ||= text.startsWith(RECORD_START)
           // The records of results, about half of a log, hold nothing to decide.
           if (text.includes('"event":"statement"') || text.includes('"judged_by":'))
             this.#record(text, file, line)
@@ -98,6 +104,7 @@ class Recheck {
     } finally {
       await handle.close()
     }
+    if (line > 0 && !isLog) throw new CommandError(`${file} is no audit log: none of its lines is a record`)
   }
 
   #record(text: string, file: string, line: number): void {

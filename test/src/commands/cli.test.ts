@@ -253,6 +253,21 @@ test('serve runs without its backends, says where it listens, and ends on SIGTER
   assert.equal(await ended, 0, said)
 })
 
+for (const [what, code, args] of [
+  ['an argument that is missing', 2, ['check', '--json']],
+  ['a configuration that is not there', 2, ['check-config', '--json', '--config', 'nowhere.yaml']],
+  ['a file that is not there', 2, ['audit', 'verify', '--json', 'nowhere.jsonl']],
+  ['a file that is no log', 2, ['audit', 'recheck', '--json', 'bulkhead.yaml']],
+  ['a proxy that does not run', 3, ['runs', '--json']],
+] as const) {
+  test(`for a program that asks for JSON, ${what} is an object, too`, async () => {
+    const { code: exit, out, err } = await run(...args)
+    assert.equal(exit, code)
+    const { error } = JSON.parse(out) as { error: string }
+    assert.ok(error !== '' && err.includes(error), `${error} / ${err}`)
+  })
+}
+
 test('a reader that goes away ends no command with a stack', async () => {
   const closed = startCli(['check-config'], { cwd: folder })
   closed.stdout.destroy()

@@ -33,7 +33,7 @@ test('a word that is not of the list is answered with the list', () => {
   assert.equal(wordOption('--format', 'url', ['url', 'env']), 'url')
   assert.throws(
     () => wordOption('--format', 'xml', ['url', 'env']),
-    /^CommandError: --format is one of url, env$/,
+    /^CommandError: --format is one of url, env, not `xml`$/,
   )
 })
 
