@@ -9,6 +9,7 @@
 import type { Live } from '../../protocols/login.ts'
 import type { Analyser } from '../../protocols/protocol.ts'
 import type { Backend, BackendAddress, BackendNotice } from './backend.ts'
+import { certificateTrouble } from './tls.ts'
 
 /** From the first packet to a connection that answers. */
 const CONNECT_MS = 10_000
@@ -290,5 +291,5 @@ export class ControlConnection<Knowledge extends Analyser> implements Backend<Kn
 
 /** What was thrown, in a sentence. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  return certificateTrouble(error) ?? (error instanceof Error ? error.message : String(error))
 }

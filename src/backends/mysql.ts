@@ -1,4 +1,5 @@
 /** The control connection to one MySQL or MariaDB server, by `mysql2`: what the server is and what its database holds. */
+import { Socket } from 'node:net'
 import { type Connection, type ConnectionOptions, createConnection, type RowDataPacket } from 'mysql2'
 import {
   ed25519Password,
@@ -14,6 +15,7 @@ import {
 } from '../../protocols/mysql/index.ts'
 import type { BackendTarget, OpenBackend } from './backend.ts'
 import { ControlConnection, type ControlLink, type Learned } from './control-connection.ts'
+import { tlsOptions } from './tls.ts'
 
 /** Before a connection on which nothing happens is asked whether the server is still there. */
 const KEEP_ALIVE_MS = 60_000
@@ -39,13 +41,11 @@ class MysqlLink implements ControlLink<MysqlAnalyser> {
 
   /** TLS as the sessions of runs use it, so that both reach the server in the same way. */
   async connect(): Promise<void> {
-    const { tls, ca } = this.#target
+    const { tls } = this.#target
     if (tls === 'disable') return this.#dial(undefined)
-    const ssl = {
-      rejectUnauthorized: tls === 'verify-ca' || tls === 'verify-full',
-      verifyIdentity: tls === 'verify-full',
-      ...(ca !== undefined && { ca }),
-    }
+    const { ca, rejectUnauthorized } = tlsOptions(this.#target)
+    // The driver has a word of its own for the name.
+    const ssl = { ...(ca !== undefined && { ca }), rejectUnauthorized, verifyIdentity: tls === 'verify-full' }
     try {
       return await this.#dial(ssl)
     } catch (error) {
@@ -62,6 +62,7 @@ class MysqlLink implements ControlLink<MysqlAnalyser> {
       this.#connection?.destroy()
       const connection = createConnection({ ...optionsOf(this.#target), ...(ssl !== undefined && { ssl }) })
       this.#connection = connection
+      nameServer(connection, this.#target.host)
       let isConnected = false
       // Listened to for ever: an error that nobody hears would end the process.
       const failed = (error: Error): void => {
@@ -115,6 +116,16 @@ function optionsOf(target: BackendTarget): ConnectionOptions {
     authPlugins: {
       client_ed25519: () => (scramble: Buffer) => ed25519Password(password, scramble),
     },
+  }
+}
+
+/**
+ * The driver hands its socket to TLS without a name where the host is an address. Node then holds the certificate against the name
+ * that the socket was connected by, which it notes for names only, and else against `localhost`.
+ */
+function nameServer(connection: Connection, host: string): void {
+  if ('stream' in connection && connection.stream instanceof Socket) {
+    Object.assign(connection.stream, { _host: host })
   }
 }
 

@@ -12,6 +12,7 @@ import type { BackendTarget, OpenBackend } from './backend.ts'
 import { ControlConnection, type ControlLink, type Learned, UnusableServer } from './control-connection.ts'
 import { readCatalog, readFingerprint, readServer } from './postgres-catalog.ts'
 import { GRAMMAR_MAJORS, loadGrammar } from './postgres-grammar.ts'
+import { tlsOptions } from './tls.ts'
 
 /** The grammar taken where no server is at hand: the newest. */
 const OFFLINE_MAJOR = 18
@@ -66,15 +67,9 @@ class PostgresLink implements ControlLink<PostgresAnalyser> {
 
   /** TLS as the sessions of runs use it, so that both reach the server in the same way. */
   async connect(): Promise<void> {
-    const { tls, ca, host } = this.#target
+    const { tls } = this.#target
     if (tls === 'disable') return this.#dial(undefined)
-    const ssl = {
-      rejectUnauthorized: tls === 'verify-ca' || tls === 'verify-full',
-      ...(ca !== undefined && { ca }),
-      // verify-ca trusts whatever host name the certificate bears.
-      ...(tls === 'verify-ca' && { checkServerIdentity: () => undefined }),
-      ...(tls === 'verify-full' && { servername: host }),
-    }
+    const ssl = tlsOptions(this.#target)
     try {
       return await this.#dial(ssl)
     } catch (error) {

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import type { BackendAddress, BackendTarget, SentinelTarget } from './backend.ts'
 import { messageOf } from './control-connection.ts'
+import { tlsOptions } from './tls.ts'
 
 /** A sentinel that takes longer to connect or to answer is passed over. */
 const ASK_MS = 2_000
@@ -107,7 +108,7 @@ function sentinelOptions(
     ...{ host, port },
     ...(password !== undefined && { password }),
     ...(password !== undefined && user !== undefined && { username: user }),
-    ...(sentinel.tls !== 'disable' && { tls: tlsOptions(sentinel.tls, target.ca) }),
+    ...(sentinel.tls !== 'disable' && { tls: tlsOptions({ tls: sentinel.tls, ca: target.ca, host }) }),
     connectionName: 'bulkhead:sentinel',
     protocol: 2,
     replyMapping: 'legacy',
@@ -119,14 +120,5 @@ function sentinelOptions(
     maxRetriesPerRequest: 0,
     // Connected again by the next question.
     retryStrategy: () => null,
-  }
-}
-
-/** @param mode of TLS, which is not `disable` */
-export function tlsOptions(mode: BackendTarget['tls'], ca: string | undefined) {
-  return {
-    rejectUnauthorized: mode === 'verify-ca' || mode === 'verify-full',
-    ...(ca !== undefined && { ca }),
-    ...(mode !== 'verify-full' && { checkServerIdentity: () => undefined }),
   }
 }

@@ -20,7 +20,8 @@ import {
   messageOf,
   UnusableServer,
 } from './control-connection.ts'
-import { MasterLocator, tlsOptions } from './redis-sentinel.ts'
+import { MasterLocator } from './redis-sentinel.ts'
+import { tlsOptions } from './tls.ts'
 
 /** Before a connection on which nothing happens is asked whether the server is still there. */
 const KEEP_ALIVE_MS = 60_000
@@ -144,7 +145,7 @@ function clientOptions(
     db: Number(database),
     ...(password !== undefined && { password }),
     ...(password !== undefined && user !== '' && user !== 'default' && { username: user }),
-    ...(tls !== 'disable' && { tls: tlsOptions(tls, ca) }),
+    ...(tls !== 'disable' && { tls: tlsOptions({ tls, ca, host }) }),
     connectionName: 'bulkhead:control',
     protocol: 2,
     replyMapping: 'legacy',

@@ -1,9 +1,10 @@
 /** Connects and logs in to a backend on behalf of a session. */
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { ProtocolError } from '../../protocols/errors.ts'
 import type { BackendLogin } from '../../protocols/login.ts'
 import type { BackendTarget } from '../backends/backend.ts'
+import { certificateTrouble, tlsOptions } from '../backends/tls.ts'
 import type { BackendFault } from '../metrics.ts'
 import { KEEP_ALIVE } from './keep-alive.ts'
 
@@ -83,7 +84,10 @@ class Dial {
     this.#step()
   }
 
-  readonly #error = (error: Error): void => this.#fail('unreachable', error.message)
+  readonly #error = (error: Error): void => {
+    const trouble = certificateTrouble(error)
+    this.#fail(trouble === undefined ? 'unreachable' : 'tls', trouble ?? error.message)
+  }
 
   readonly #closed = (): void => this.#fail('refused', 'the backend closed the connection during login')
 
@@ -105,16 +109,7 @@ class Dial {
 
   #startTls(plain: Socket): void {
     this.#release(plain)
-    const { host, ca, tls } = this.#target
-    const verifies = tls === 'verify-ca' || tls === 'verify-full'
-    const secure: TLSSocket = connectTls({
-      socket: plain,
-      ...(isIP(host) === 0 && { servername: host }),
-      ...(ca !== undefined && { ca }),
-      rejectUnauthorized: verifies,
-      // verify-ca trusts the authority for any name; verify-full checks the name as well.
-      ...(tls !== 'verify-full' && { checkServerIdentity: () => undefined }),
-    })
+    const secure: TLSSocket = connectTls({ socket: plain, ...tlsOptions(this.#target) })
     this.#adopt(secure)
     secure.once('secureConnect', () => {
       this.#login.tlsStarted(secure.getPeerX509Certificate()?.raw)

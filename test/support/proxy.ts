@@ -35,6 +35,8 @@ export type TestProxy = {
   readonly admin: Address
   /** A token for a run; `system` defaults to the grant's, times to now and five minutes. */
   token(grant: string, run: string, more?: TokenOptions): Promise<string>
+  /** What it has told whoever runs it, in order. */
+  readonly notices: readonly string[]
   /** Every audit record so far, in order. */
   records(): AuditRecord[]
   /** The text of /metrics. */
@@ -103,9 +105,11 @@ export async function startProxy(
   const { config } = loadConfig(file, { environment: {}, secrets: 'required' })
   let gateway: Gateway
   let admin: Address
+  const notices: string[] = []
   const begin = async (): Promise<void> => {
     gateway = await Gateway.build(config, {
       notice: (line) => {
+        notices.push(line)
         if (process.env['BULKHEAD_TEST_VERBOSE'] !== undefined) process.stderr.write(`${line}\n`)
       },
       environment: {},
@@ -148,6 +152,7 @@ export async function startProxy(
         },
         key,
       ),
+    notices,
     records,
     metrics: async () => {
       const response = await fetch(`http://127.0.0.1:${admin.port}/metrics`)
