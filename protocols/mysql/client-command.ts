@@ -197,7 +197,12 @@ function readOfStatement(
       if (flags > CURSOR_READ_ONLY || iterations !== 1) {
         return refused('COM_STMT_EXECUTE with unknown flags', 'not_understood', MALFORMED_PACKET)
       }
-      return { kind: 'execute', statement, cursor: flags === CURSOR_READ_ONLY, head }
+      if (flags === 0 || statement.known.mayOpenCursor)
+        return { kind: 'execute', statement, cursor: flags === CURSOR_READ_ONLY, head }
+      // The servers send the rows at once, with a status that may say otherwise; DELETE … RETURNING ends MariaDB 10.11.
+      const withoutCursor = headWithNumber(buffer.subarray(inbox.start, at + 5), statement.id)
+      withoutCursor.writeUInt8(0, HEADER_BYTES + 5)
+      return { kind: 'execute', statement, cursor: false, head: withoutCursor }
     }
     case COM.STMT_BULK_EXECUTE: {
       if ((buffer.readUInt16LE(at + 4) & ~BULK_SENDS_TYPES) !== 0) {

@@ -33,6 +33,11 @@ export class KnownText {
     this.#reading = analyser.read(text, { ignoreSpace })
   }
 
+  /** Whether the server may open a cursor on it, instead of sending its rows at once. */
+  get mayOpenCursor(): boolean {
+    return this.#reading.analysis.action === 'select'
+  }
+
   reading(analyser: MysqlAnalyser): Reading {
     if (analyser !== this.#analyser) {
       this.#analyser = analyser

@@ -353,6 +353,20 @@ describe('a prepared statement', () => {
     assert.equal(talk.session.completion()?.rows, 1)
   })
 
+  test('that is no query gets no cursor: its rows are sent at once, and the status may say otherwise', () => {
+    for (const number of [3, 0xffffffff]) {
+      const talk = openConversation()
+      prepareAs(talk, 'call p', 3)
+      talk.client(execute(number, 1, Buffer.from('parameters')))
+      assert.deepEqual(talk.toServer(), execute(3, 0, Buffer.from('parameters')))
+      const definition = split(result())[1]?.body ?? eof()
+      talk.server(packets(1, lenenc(1), definition, eof(0x4a), Buffer.from('0000', 'hex'), eof(0x4a), ok()))
+      assert.equal(talk.session.completion()?.rows, 0)
+      assert.equal(talk.session.completion()?.rows, 1)
+      assert.equal(talk.session.idle, true)
+    }
+  })
+
   test('with unknown flags is refused: they could change the layout', () => {
     const talk = openConversation()
     prepareAs(talk, 'select 1 from orders', 3)
