@@ -4,29 +4,39 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { createConnection, type RowDataPacket } from 'mysql2/promise'
 import { MysqlAnalyser } from '../../../protocols/mysql/analyser.ts'
 import type { MysqlCatalog } from '../../../protocols/mysql/catalog.ts'
 import { startMariadb } from '../../../src/demo/servers/mariadb.ts'
 import type { DatabaseServer } from '../../../src/demo/servers/server.ts'
 import { temporaryFolder } from '../../support/folders.ts'
-import { GENERATED_SCHEMA, Generator } from './generate.ts'
+import { GENERATED_SCHEMA, Generator, randomOf } from './generate.ts'
+import { keywordSchema, keywordStatements } from './keyword-names.ts'
 import { Prober } from './prober.ts'
 
 /** Enough to meet every production many times, and few enough for some seconds. */
 const STATEMENTS = 250
 const MUTANTS = 500
 
+/** Of each group some; all words, and as many statements as there is patience for, in the long form. */
+const IS_LONG = process.env['BULKHEAD_LONG'] !== undefined
+const KEYWORDS = IS_LONG ? Number.POSITIVE_INFINITY : 60
+const KEYWORD_STATEMENTS = IS_LONG ? 100_000 : 500
+
 let server: DatabaseServer
 let prober: Prober
 let catalog: MysqlCatalog
 let analyser: MysqlAnalyser
+let keywords: readonly string[]
 
 before(async () => {
   // One of its own: random statements have ended a server before (MariaDB 10.11.19).
   server = await startMariadb({ folder: temporaryFolder() })
   const { host, port, user, password = '' } = server
   prober = await Prober.open({ host, port, user, password }, `oracle_${process.pid}`)
-  for (const statement of GENERATED_SCHEMA) assert.ok(await prober.setUp(statement), statement)
+  keywords = await someKeywords(3)
+  for (const statement of [...GENERATED_SCHEMA, ...keywordSchema(keywords)])
+    assert.ok(await prober.setUp(statement), statement)
   catalog = await prober.catalog()
   analyser = new MysqlAnalyser(catalog)
 })
@@ -34,6 +44,24 @@ after(async () => {
   await prober.close()
   await server.stop()
 })
+
+/** Words that this server has a grammar for, reserved or not. @param seed chooses among them */
+async function someKeywords(seed: number): Promise<readonly string[]> {
+  const { host, port, user, password = '' } = server
+  const root = await createConnection({ host, port, user, password })
+  const [rows] = await root.query<RowDataPacket[]>(
+    'select lower(word) as word from information_schema.keywords',
+  )
+  await root.end()
+  const random = randomOf(seed)
+  // Not those that are names of the templates as well.
+  const words = rows.map(({ word }) => String(word)).filter((word) => /^[a-z_][a-z_0-9]+$/.test(word))
+  return [...new Set(words)]
+    .map((word) => ({ word, place: random() }))
+    .sort((a, b) => a.place - b.place)
+    .slice(0, KEYWORDS)
+    .map(({ word }) => word)
+}
 
 /** @returns how many were relayed by us and run by the server */
 async function compare(statements: readonly string[]): Promise<number> {
@@ -67,4 +95,11 @@ test('nor of mutants of such statements', async () => {
   )
   const accepted = await compare(mutants)
   assert.ok(accepted > 0, 'none was run at all')
+})
+
+test('nor of statements in which a word of its grammar is a name', async () => {
+  const generator = keywordStatements(keywords, { database: catalog.database, seed: 4 })
+  const statements = Array.from({ length: KEYWORD_STATEMENTS }, () => generator.next().value)
+  const accepted = await compare(statements)
+  assert.ok(accepted > KEYWORD_STATEMENTS / 5, `only ${accepted} were run at all`)
 })
