@@ -2,7 +2,7 @@ import type { Access } from '../../access.ts'
 import { type Analysis, type StatementAction, touching } from '../../analysis.ts'
 import type { Reading } from '../analyser.ts'
 import type { PostgresCatalog } from '../catalog.ts'
-import { countWords } from '../redact.ts'
+import { hasMoreWords } from '../redact.ts'
 import { blankComments } from './comments.ts'
 import { walkExpression } from './expressions.ts'
 import { Findings } from './findings.ts'
@@ -32,7 +32,7 @@ export type Read = {
 
 /** Reads one text: parses it, finds what its statements need, and joins that. Never throws. */
 export function read(text: Buffer, catalog: PostgresCatalog, grammar: Grammar): Read {
-  if (text.length > 2 * WORDS_MAX && countWords(text.toString(), WORDS_MAX) > WORDS_MAX) return TOO_COMPLEX
+  if (text.length > 2 * WORDS_MAX && hasMoreWords(text.toString(), WORDS_MAX)) return TOO_COMPLEX
   const first = grammar.parse(text)
   if (first.kind === 'tree') return readTree(text, first.statements, undefined, catalog)
   // The parser may have stumbled over a comment where the server would not.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { scan } from 'libpg-query-18'
-import { countWords, redact } from '../../../protocols/postgres/redact.ts'
+import { countWords, hasMoreWords, redact } from '../../../protocols/postgres/redact.ts'
 import { HIDES } from '../../evasion/postgres/hides.ts'
 import { INNOCENT, INNOCENT_INTROSPECTION } from '../../evasion/postgres/innocent.ts'
 
@@ -206,4 +206,19 @@ test('words and literals are counted, punctuation is not, and counting stops whe
   assert.equal(countWords("select a, 'b c' /* d */ from t where e = 1;", 100), 8)
   assert.equal(countWords("select 'no end", 100), Number.POSITIVE_INFINITY)
   assert.ok(countWords('a,'.repeat(1_000_000), 10) <= 12)
+})
+
+test('whether a text has more words than it may is told by counting them, or without where its characters tell', () => {
+  const piece = fc.constantFrom(
+    ..."a b é 1 .5 1e5 $1 $ ' '' \" $$ E'x' U&\"x\" -- /* */ , ; + 0x1F a1b \n".split(' '),
+    ' ',
+  )
+  const texts = fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join(''))
+  fc.assert(
+    fc.property(texts, fc.nat(20), (text, max) => {
+      const count = countWords(text, 1000)
+      if (count !== Number.POSITIVE_INFINITY) assert.equal(hasMoreWords(text, max), count > max)
+    }),
+    { numRuns: 2000 },
+  )
 })
