@@ -96,7 +96,14 @@ function read<Schema extends z.ZodType>(
   schema: Schema,
   also: readonly number[] = [],
 ): z.output<Schema> {
-  if (status === 200 || also.includes(status)) return schema.parse(body)
+  if (status === 200 || also.includes(status)) {
+    const answer = schema.safeParse(body)
+    if (answer.success) return answer.data
+    throw new CommandError(
+      'the proxy answers otherwise than this command expects: are both of one version?',
+      EXIT.unavailable,
+    )
+  }
   const said = problem.safeParse(body)
   throw new CommandError(said.success ? said.data.error : `the proxy answered ${status}`)
 }

@@ -110,7 +110,8 @@ function readUrl(
   report: Reporter,
 ): URL | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.username !== '') {
+  const isPlain = url?.username === '' && url.password === ''
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || !isPlain) {
     report(path, 'not an address to send to', {
       mend: 'write `https://host/path`, without a user: secrets go into `headers` or `secret`',
     })

@@ -82,6 +82,7 @@ for (const url of [
   'not a url',
   'ftp://example.net/',
   'https://user:password@example.net/',
+  'https://:password@example.net/',
   'file:///etc/passwd',
 ]) {
   test(`${url} is no address to send to`, () => {
