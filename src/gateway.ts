@@ -10,6 +10,7 @@ import { Exports } from './export/exports.ts'
 import { readIssuers } from './grants/keys.ts'
 import { Metrics } from './metrics.ts'
 import { standingOf } from './relay/admission.ts'
+import { UNRECORDED } from './relay/relay.ts'
 import type { Shared, System } from './relay/system.ts'
 import { RunControl } from './runs/control.ts'
 import { RunLedger } from './runs/ledger.ts'
@@ -187,12 +188,15 @@ export class Gateway {
       if (now !== undefined && now.config.protocol !== config.protocol) this.#endOn(config.name)
     }
     const changedSystems = new Set([...changes.systems.adjusted, ...changes.systems.replaced])
-    for (const session of shared.runs.sessions()) {
+    const sessions = shared.runs.sessions()
+    for (const session of sessions) {
       const { grant } = session.token
       const concerned =
         changedSystems.has(session.system) || (typeof grant === 'string' && changes.grants.has(grant))
       this.#regrant(session, concerned)
     }
+    // Each has recorded what its verdicts follow from now, as far as the log takes it.
+    if (!shared.audit.flush(shared.now())) for (const session of sessions) session.end(UNRECORDED)
     for (const system of retired) this.#retire(system)
     return changes.lines
   }

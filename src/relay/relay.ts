@@ -26,6 +26,12 @@ const WAITING_BYTES_MAX = 16 << 20
 /** After this long over statements that wait in one session, the other sessions get their turn. */
 const TURN_MS = 20
 
+/** What is on no record does not happen. */
+export const UNRECORDED: EndCause = {
+  kind: 'audit_unavailable',
+  message: 'the audit log cannot be written, so that nothing may pass',
+}
+
 export type RelayParts = {
   readonly system: System
   readonly session: Session
@@ -119,7 +125,9 @@ export class Relay implements LiveSession, Waiter {
     upstream.on('drain', this.#drained)
     upstream.on('error', this.#upstreamGone)
     upstream.on('close', this.#upstreamGone)
-    this.#pump()
+    // What its verdicts follow from stands in its first record: without that nobody could judge them again.
+    if (this.#isRecorded()) this.#pump()
+    else this.end(UNRECORDED)
     if (this.#over) return
     client.resume()
     upstream.resume()
@@ -210,10 +218,7 @@ export class Relay implements LiveSession, Waiter {
       return
     }
     this.#session.takeForServer()
-    this.end({
-      kind: 'audit_unavailable',
-      message: 'the audit log cannot be written, so that nothing may pass',
-    })
+    this.end(UNRECORDED)
   }
 
   /** Writes what may leave. */
