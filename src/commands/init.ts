@@ -15,11 +15,8 @@ const ADMIN_TOKEN_BYTES = 32
 /** Makes keys, certificate and a starter configuration; never overwrites a file. @throws CommandError */
 export async function init(options: { readonly folder: string }): Promise<void> {
   const { folder } = options
-  const configuration = join(folder, 'bulkhead.yaml')
-  // Before anything is written: keys beside a configuration that names others would help nobody.
-  if (existsSync(configuration)) throw existsAlready(configuration)
   const written = await writeKeys(folder)
-  written.push(writeNew(configuration, STARTER_CONFIGURATION, 0o644))
+  written.push(writeNew(join(folder, 'bulkhead.yaml'), STARTER_CONFIGURATION, 0o644))
   process.stdout.write(
     [
       ...written.map((path) => `wrote ${path}`),
@@ -79,18 +76,16 @@ function makeFolder(path: string, mode: number): void {
   }
 }
 
-function existsAlready(path: string): CommandError {
-  return new CommandError(
-    `${path} exists already, and init overwrites nothing: name another folder with --folder`,
-  )
-}
-
 function writeNew(path: string, text: string, mode: number): string {
   try {
     writeFileSync(path, text, { flag: 'wx', mode })
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code
-    throw reason === 'EEXIST' ? existsAlready(path) : new CommandError(`cannot write ${path}: ${reason}`)
+    throw new CommandError(
+      reason === 'EEXIST'
+        ? `${path} exists already, and init overwrites nothing`
+        : `cannot write ${path}: ${reason}`,
+    )
   }
   return path
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { init } from '../../../src/commands/init.ts'
@@ -22,9 +22,11 @@ test('init says which part of its folder is a file', async () => {
   })
 })
 
-test('beside a configuration init writes nothing, not even keys', async () => {
+test('beside a configuration whose keys are missing init makes them, and leaves the configuration as it is', async () => {
   const folder = temporaryFolder()
-  writeFileSync(join(folder, 'bulkhead.yaml'), 'systems: {}')
+  const file = join(folder, 'bulkhead.yaml')
+  writeFileSync(file, 'systems: {}')
   await assert.rejects(init({ folder }), /bulkhead\.yaml exists already, and init overwrites nothing/)
-  assert.equal(existsSync(join(folder, 'keys')), false)
+  assert.ok(existsSync(join(folder, 'keys', 'issuer.jwk')))
+  assert.equal(readFileSync(file, 'utf8'), 'systems: {}')
 })
