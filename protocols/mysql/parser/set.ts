@@ -146,18 +146,14 @@ function readSqlMode(reader: Reader, edits: Edit[]): void {
     cursor.advance()
     cursor.advance()
   }
-  const { kind, value, upper, start, end } = cursor.next
+  const { kind, value, start, end } = cursor.next
   if (cursor.accept('DEFAULT')) {
     // The server's own default may hold a mode that the sessions are pinned without.
     edits.push({ start, end, text: `'${rules.catalog.baseSqlMode}'` })
-  } else if (kind === 'string' || kind === 'word') {
-    if (upper === 'CONCAT' && cursor.isOperatorAt(1, '(')) readModeConcat(reader)
-    else if (upper === 'REPLACE' && cursor.isOperatorAt(1, '(')) readModeReplace(reader)
-    else {
-      if (!areSqlModesAllowed(value)) forbidMode()
-      cursor.advance()
-    }
-  } else readPresentMode(reader)
+  } else if (kind === 'word' && !cursor.isOperatorAt(1, '(')) {
+    if (!areSqlModesAllowed(value)) forbidMode()
+    cursor.advance()
+  } else readModes(reader)
   if (inParentheses) cursor.expectOperator(')')
 }
 
@@ -172,24 +168,28 @@ function readPresentMode(reader: Reader): void {
   readVariable(reader, reader.cursor.advance().upper)
 }
 
-/** `CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')` */
-function readModeConcat(reader: Reader): void {
+/**
+ * Names of modes, the present value, or what CONCAT and REPLACE make of such; Rails has
+ * `CONCAT(CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), ',NO_AUTO_VALUE_ON_ZERO')`.
+ */
+function readModes(reader: Reader): void {
   const { cursor } = reader
-  cursor.advance()
-  cursor.expectOperator('(')
-  cursor.list(() => {
-    if (cursor.next.kind !== 'string') readPresentMode(reader)
-    else if (!areSqlModesAllowed(cursor.advance().value)) forbidMode()
-  })
-  cursor.expectOperator(')')
+  if (cursor.next.kind === 'string') {
+    if (!areSqlModesAllowed(cursor.advance().value)) forbidMode()
+  } else if (!cursor.isOperatorAt(1, '(')) readPresentMode(reader)
+  else if (cursor.accept('CONCAT')) {
+    cursor.expectOperator('(')
+    cursor.nested(() => cursor.list(() => readModes(reader)))
+    cursor.expectOperator(')')
+  } else if (cursor.accept('REPLACE')) readModeReplace(reader)
+  else forbidMode()
 }
 
-/** `REPLACE(@@sql_mode, 'ONLY_FULL_GROUP_BY', '')`: takes one whole name out. */
+/** `REPLACE(@@sql_mode, 'ONLY_FULL_GROUP_BY', '')`, behind the word: takes one whole name out. */
 function readModeReplace(reader: Reader): void {
   const { cursor } = reader
-  cursor.advance()
   cursor.expectOperator('(')
-  readPresentMode(reader)
+  cursor.nested(() => readModes(reader))
   cursor.expectOperator(',')
   const wanted = cursor.next.value.toUpperCase().replace(/^,|,$/g, '')
   if (cursor.advance().kind !== 'string' || !SQL_MODES_ALLOWED.has(wanted)) forbidMode()

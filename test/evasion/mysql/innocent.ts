@@ -36,6 +36,9 @@ export const INNOCENT: readonly string[] = [
   'SELECT @@max_allowed_packet,@@system_time_zone,@@time_zone,@@auto_increment_increment',
   "set sql_mode=CONCAT(@@sql_mode,',STRICT_TRANS_TABLES'),session_track_system_variables = CONCAT(@@global.session_track_system_variables,',tx_isolation'),NAMES utf8mb4",
   "SET session_track_system_variables = ''",
+  // Rails, strict and not.
+  "SET NAMES utf8mb4,  @@SESSION.sql_mode = CONCAT(CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), ',NO_AUTO_VALUE_ON_ZERO'),  @@SESSION.sql_auto_is_null = 0, @@SESSION.wait_timeout = 2147483",
+  "SET NAMES utf8mb4,  @@SESSION.sql_mode = CONCAT(REPLACE(REPLACE(@@sql_mode, 'STRICT_TRANS_TABLES', ''), 'STRICT_ALL_TABLES', ''), ',NO_AUTO_VALUE_ON_ZERO'),  @@SESSION.wait_timeout = 2147483",
   'select @@version_comment limit 1',
   "SET character_set_server = 'utf8mb4'",
   "SET collation_connection = 'utf8mb4_unicode_ci'",
