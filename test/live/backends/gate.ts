@@ -11,6 +11,8 @@ export type Gate = {
   cut(): void
   /** Ends the oldest connection, and those that come from now on. */
   cutOldest(): void
+  /** Reads nothing more of the connection that came last, until what is given back is called. */
+  freeze(): () => void
   /** As if the server had sent this on the connection that came last. */
   inject(bytes: Buffer): void
   close(): Promise<void>
@@ -19,7 +21,7 @@ export type Gate = {
 /** @param port where the server is, on this machine */
 export async function openGate(port: number): Promise<Gate> {
   const sockets = new Set<Socket>()
-  let last: Socket | undefined
+  let last: { readonly socket: Socket; readonly server: Socket } | undefined
   const keep = (socket: Socket): void => {
     sockets.add(socket)
     socket.on('error', () => socket.destroy())
@@ -28,7 +30,7 @@ export async function openGate(port: number): Promise<Gate> {
   const pass = (socket: Socket): void => {
     const server = connect(port, '127.0.0.1')
     keep(server)
-    last = socket
+    last = { socket, server }
     socket.pipe(server)
     server.pipe(socket)
     socket.on('close', () => server.destroy())
@@ -60,7 +62,13 @@ export async function openGate(port: number): Promise<Gate> {
       for (const socket of sockets) return void socket.destroy()
     },
     inject: (bytes) => {
-      last?.write(bytes)
+      last?.socket.write(bytes)
+    },
+    freeze: () => {
+      const frozen = last
+      frozen?.socket.unpipe(frozen.server)
+      frozen?.socket.pause()
+      return () => frozen?.socket.pipe(frozen.server)
     },
     close: () => {
       destroyAll()
