@@ -133,9 +133,8 @@ function mayBeFunction(walk: Walk, name: string): boolean {
 
 /** `(x).f` is a field of x, the call `f(x)` or the cast of x to f; where it could be any, it needs what all need. */
 export function useFieldOrFunction(walk: Walk, name: string): void {
-  const call = { schema: undefined, name, args: [undefined], action: 'execute' } as const
-  const isFunction = useNamedFunction(walk, call)
-  useCastByName(walk, { schema: undefined, name, isFunction })
+  useNamedFunction(walk, { schema: undefined, name, args: [undefined], action: 'execute' })
+  useCastByName(walk, { schema: undefined, name, isElse: true })
 }
 
 function useWholeRow(walk: Walk, node: Node, words: readonly string[], scope: Scope): void {

@@ -12,7 +12,7 @@ import type { Node } from './grammar.ts'
 import { isThisDatabase } from './relations.ts'
 import { useSequence } from './sequences.ts'
 import { isReadableSetting, setByFunction } from './settings.ts'
-import { isTypeName, isUserTypeName, useNamedType } from './types.ts'
+import { isBuiltinTypeName, isTypeName, useNamedType, userTypeOf } from './types.ts'
 import { constantOf, errorAt, isNode, listOf, nodeOf, stringOf, type Walk, wordsOf } from './walk.ts'
 
 /** Libraries whose functions reach out of the database, or run SQL that is given as text; no grant covers them. */
@@ -48,8 +48,9 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
   // The sorted arguments of an ordered-set aggregate are not among its arguments here.
   const anyCount = call['agg_within_group'] === true
   const found = useNamedFunction(walk, { schema, name, args, action, anyCount })
-  const casts = args.length === 1 && useCastByName(walk, { schema, name, isFunction: found })
-  if (found || casts) return
+  // The functions that are called as built-in types convert as a cast to them would.
+  const isCast = args.length === 1 && !(found && isBuiltinTypeName(schema, name))
+  if ((isCast && useCastByName(walk, { schema, name, isElse: found })) || found) return
   const shown = schema === undefined ? name : `${schema}.${name}`
   if ((schema === undefined || schema === 'pg_catalog') && REFUSED_CLASSES.has(BUILTIN_FUNCTIONS.get(name))) {
     // This server does not have it, but it is what it is: an attempt is told as such.
@@ -74,16 +75,18 @@ export function useFunction(walk: Walk, call: Node, action: 'execute' | 'call' =
  * Notes what a call of one argument by the name of a type needs: it is a cast, even where there are functions of that name,
  * unless one of them takes an argument of just this type (`func_get_detail` in parse_func.c).
  *
+ * @param call.isElse the name is also that of a function, or may be that of a field
  * @returns false where it is none
  */
 export function useCastByName(
   walk: Walk,
-  call: { readonly schema: string | undefined; readonly name: string; readonly isFunction: boolean },
+  call: { readonly schema: string | undefined; readonly name: string; readonly isElse: boolean },
 ): boolean {
-  const { schema, name, isFunction } = call
-  // The functions that are called as built-in types convert as a cast to them would.
-  if (isFunction ? !isUserTypeName(walk, schema, name) : !isTypeName(walk, schema, name)) return false
-  return useNamedType(walk, schema, name)
+  const { schema, name, isElse } = call
+  const type = userTypeOf(walk, schema, name)
+  // A table may well be called `round` or `key`, and that a text becomes a row of it runs nothing.
+  if (isElse && type?.rowOf !== undefined && type.free) return false
+  return (type !== undefined || isTypeName(walk, schema, name)) && useNamedType(walk, schema, name)
 }
 
 /** Classes whose functions are refused, whatever their arguments. */

@@ -116,17 +116,16 @@ function useCasts(walk: Walk, key: string): void {
 
 /** True where a function call by this name would be a cast: `date('2026-01-01')`. */
 export function isTypeName(walk: Walk, schema: string | undefined, name: string): boolean {
-  return isBuiltinTypeName(schema, name) || isUserTypeName(walk, schema, name)
+  return isBuiltinTypeName(schema, name) || userTypeOf(walk, schema, name) !== undefined
 }
 
-/** True for the types that are not built in, whose names are found after those that are. */
-export function isUserTypeName(walk: Walk, schema: string | undefined, name: string): boolean {
-  return (
-    !isBuiltinTypeName(schema, name) && walk.catalog.types.has(keyOf(schema ?? walk.catalog.schema, name))
-  )
+/** The type of this name that is not built in: those that are hide it. */
+export function userTypeOf(walk: Walk, schema: string | undefined, name: string): UserType | undefined {
+  if (isBuiltinTypeName(schema, name)) return undefined
+  return walk.catalog.types.get(keyOf(schema ?? walk.catalog.schema, name))
 }
 
-function isBuiltinTypeName(schema: string | undefined, name: string): boolean {
+export function isBuiltinTypeName(schema: string | undefined, name: string): boolean {
   return (
     (schema === undefined || schema === 'pg_catalog') && (PLAIN_TYPES.has(name) || CATALOG_TYPES.has(name))
   )

@@ -22,6 +22,8 @@ create sequence secret_no;
 create type mood as enum ('sad', 'ok');
 create type pair as (a int, b text);
 create type size as enum ('s', 'm');
+create table round (id int, note text);
+create table key (id int, note text);
 create table shelves (id int, holds size, held size[]);
 create function leak() returns text language sql security definer as 'select v from secret limit 1';
 create function check_value(int) returns boolean language sql security definer as

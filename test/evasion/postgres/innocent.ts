@@ -37,6 +37,8 @@ export const INNOCENT: readonly string[] = [
   'select json_agg(t) from (select id, total from orders) t',
   'select count(*) from orders',
   'select count(*) from customers',
+  'select round(total), (select o from orders o limit 1).total from orders',
+  `select e.key, (jsonb_each('{"a":1}')).key from jsonb_each('{"a":1}') e`,
   'select id from shelves',
   'insert into shelves (id) values (2)',
   'select id, city from customers',
