@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads'
 import { EXPORTERS, type ExporterName, type ExportOutcome, type ExportSettings } from './exporter.ts'
 import type { FromThread, ToThread } from './messages.ts'
+import { newsOf } from './news.ts'
 
 /** A batch is sent when it has this many bytes, or its first record is this old. */
 const BATCH_BYTES = 256 << 10
@@ -13,6 +14,9 @@ const BATCH_MS = 100
 
 /** Bytes that the thread has not taken up: some seconds of a busy proxy. */
 const WAITING_BYTES_MAX = 16 << 20
+
+/** Beyond these, for what a webhook may be asked for: whoever floods the rest must not keep the news of a hop from leaving. */
+const NEWS_BYTES_MAX = 1 << 20
 
 /** Batches whose memory is kept for the next ones. */
 const SPARES_MAX = 4
@@ -74,14 +78,22 @@ export class Exports {
    * @param records how many lines there are
    */
   readonly written = (lines: Uint8Array, records: number): void => {
-    if (
-      this.#thread === undefined ||
-      this.#closing ||
-      this.#sentBytes + this.#batch.bytes + lines.length > WAITING_BYTES_MAX
-    ) {
-      this.#dropped(records)
+    if (this.#hasRoomFor(lines, WAITING_BYTES_MAX)) {
+      this.#take(lines, records)
       return
     }
+    const news = newsOf(lines)
+    const isTaken = news.records > 0 && this.#hasRoomFor(news.lines, WAITING_BYTES_MAX + NEWS_BYTES_MAX)
+    if (isTaken) this.#take(news.lines, news.records)
+    this.#dropped(isTaken ? records - news.records : records)
+  }
+
+  #hasRoomFor(lines: Uint8Array, bytesMax: number): boolean {
+    const isOpen = this.#thread !== undefined && !this.#closing
+    return isOpen && this.#sentBytes + this.#batch.bytes + lines.length <= bytesMax
+  }
+
+  #take(lines: Uint8Array, records: number): void {
     if (this.#batch.bytes + lines.length > this.#batch.buffer.byteLength) {
       this.#send()
       if (lines.length > this.#batch.buffer.byteLength) this.#batch = emptyBatch(lines.length)

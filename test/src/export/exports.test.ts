@@ -64,6 +64,24 @@ test('more than the thread can take is dropped, and every record is counted once
   assert.equal(counts.sent + counts.dropped, offered)
 })
 
+test('a hop is told of however much an agent writes around it', async () => {
+  const receiver = await startReceiver()
+  const { exports } = open({ webhook: { ...WEBHOOK, url: receiver.url } })
+  const quoted = `{"event":"hop","${'x'.repeat(8_000)}`
+  const line = `${JSON.stringify({ ...ALLOWED, statement: quoted })}\n`
+  const flood = Buffer.from(line)
+  // Twice what may wait, before the thread has even begun.
+  for (let n = 0; n < 4_000; n += 1) exports.written(flood, 1)
+  exports.written(Buffer.from(`${line}${JSON.stringify(HOP)}\n${line}`), 3)
+  await receiver.received(1)
+  await exports.close()
+  await receiver.close()
+  assert.deepEqual(
+    receiver.posted.map(({ body }) => (JSON.parse(body) as { readonly type: string }).type),
+    ['bulkhead.hop'],
+  )
+})
+
 test('one write that is larger than a batch arrives whole', async () => {
   const receiver = await startReceiver()
   const { exports, counts } = open({ webhook: { ...WEBHOOK, url: receiver.url } })
