@@ -26,6 +26,7 @@ export class Needs {
   readonly #mentioned = new Set<string>()
   /** Actions on a column that belongs to no table that we know: every table is then needed as a whole. */
   readonly #strays = new Set<'select' | 'update'>()
+  #lost: string | undefined
 
   /** Aliases and common table expressions: names that are no tables. */
   readonly #localNames = new Set<string>()
@@ -46,6 +47,17 @@ export class Needs {
   /** A column that no table in sight has, as far as we know. */
   stray(action: 'select' | 'update'): void {
     this.#strays.add(action)
+  }
+
+  /** As {@link stray}, where nothing else in sight could have it either. */
+  lose(action: 'select' | 'update', column: string): void {
+    this.stray(action)
+    this.#lost ??= column
+  }
+
+  /** A column that is looked up where there is no table at all, or one that was not seen; undefined: none. */
+  get columnOfNothing(): string | undefined {
+    return this.#mentioned.size === 0 ? this.#lost : undefined
   }
 
   #need(action: RelationAction, name: string): RelationNeed {

@@ -25,6 +25,16 @@ export function notUnderstood(why: string): never {
   throw new Refusal({ outcome: 'not_understood', why })
 }
 
+/** What the server would say of it. */
+export function unknownColumn(column: string): never {
+  const nativeError = { code: '42S22', message: `Unknown column '${column}' in 'field list'` }
+  throw new Refusal({
+    outcome: 'not_understood',
+    why: `there is no table that \`${column}\` could be of`,
+    nativeError,
+  })
+}
+
 export function forbidden(why: string): never {
   throw new Refusal({ outcome: 'forbidden', why })
 }

@@ -104,7 +104,7 @@ export class Scope {
     if ((found === 'certain' || isNamed) && !reference.isWeak) return
     const isExplained = reference.isExplained || found !== 'none' || isNamed
     if (this.parent === undefined) {
-      if (!isExplained) needs.stray(reference.action)
+      if (!isExplained) needs.lose(reference.action, reference.column)
       return
     }
     this.parent.#references.push({

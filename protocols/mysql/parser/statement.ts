@@ -12,7 +12,7 @@ import { readHandler, readLockTables, readUnlock } from './locking.ts'
 import { objectName, routineName } from './objects.ts'
 import { isQueryAhead, readTopQuery, readWith } from './query.ts'
 import type { Reader } from './reader.ts'
-import { forbidden, hop, notUnderstood } from './refusal.ts'
+import { forbidden, hop, notUnderstood, unknownColumn } from './refusal.ts'
 import { Scope } from './scope.ts'
 import { readEndOfTransaction, readStart } from './session.ts'
 import { readSet } from './set.ts'
@@ -147,6 +147,8 @@ export function readStatement(reader: Reader): StatementShape {
   const shape = readKnown(reader, word)
   cursor.acceptOperator(';')
   if (!cursor.isAtEnd) cursor.fail('the end of the statement was expected')
+  const lost = reader.needs.columnOfNothing
+  if (lost !== undefined) unknownColumn(lost)
   return shape
 }
 

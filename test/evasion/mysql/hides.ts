@@ -408,6 +408,19 @@ export const HIDES: readonly Hiding[] = [
     statements: ['explain extended orders', 'describe partitions orders'],
   },
   {
+    trick: 'names a column where there is no table',
+    reason: 'not_understood',
+    statements: [
+      'select v',
+      'select secret.v',
+      'select max(v)',
+      'do v',
+      'set @x = v',
+      'with q as (select 1 as a) select v from q',
+      'select v from (select 1 as a) d',
+    ],
+  },
+  {
     trick: 'has the end of a string taken for an alias, and a column for that alias',
     reason: 'not_granted',
     statements: [
