@@ -1,8 +1,9 @@
-/** A device that fills up in the worst moment: what a session's verdicts follow from must be on record, or it is no session. */
+/** A device that fills up: nothing passes that is on no record, and what a session's verdicts follow from must be on it, or it is no session. */
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { after, before, mock, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { redisClient } from '../support/drivers.ts'
 import { startProxy, type TestConfiguration, type TestProxy } from '../support/proxy.ts'
@@ -40,14 +41,14 @@ async function connect(run: string): Promise<Redis> {
   return client
 }
 
-/** Does the work while the device has no room for records of this event. */
-async function withoutRoomFor<Made>(event: string, work: () => Promise<Made>): Promise<Made> {
+/** Does the work while the device has no room for records that hold the text. */
+async function withoutRoomFor<Made>(text: string, work: () => Promise<Made>): Promise<Made> {
   const { writeSync } = fs
   const full = mock.method(fs, 'writeSync', (...args: unknown[]) => {
     const [, bytes, , length] = args
     if (
       bytes instanceof Uint8Array &&
-      Buffer.from(bytes).toString('utf8', 0, Number(length)).includes(event)
+      Buffer.from(bytes).toString('utf8', 0, Number(length)).includes(text)
     ) {
       throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
     }
@@ -63,22 +64,42 @@ async function withoutRoomFor<Made>(event: string, work: () => Promise<Made>): P
     full.mock.restore()
     syncBuiltinESMExports()
     // A log that failed is tried again once a second, also by who asks for metrics.
-    await metricsSay('bulkhead_audit_writable 1')
+    while (!(await proxy.metrics()).includes('\nbulkhead_audit_writable 1\n')) await sleep(5)
   }
 }
 
-async function metricsSay(line: string): Promise<void> {
-  let text = ''
-  while (!text.includes(`\n${line}\n`)) text = await proxy.metrics()
+async function writeFailures(): Promise<number> {
+  return Number(/^bulkhead_audit_write_failures_total (\d+)$/m.exec(await proxy.metrics())?.[1])
 }
+
+test('when the device fills up nothing passes, and when it has room again work goes on', async () => {
+  const first = await connect('r-0')
+  const second = await connect('r-0')
+  await first.set('k:0', 'before')
+  const ended = new Promise((resolve) => first.once('end', resolve))
+  const failures = await writeFailures()
+  await withoutRoomFor('"time":', async () => {
+    await assert.rejects(first.set('k:0', 'unrecorded'))
+    await ended
+    await assert.rejects(second.set('k:0', 'unrecorded'), /cannot be written/)
+    await assert.rejects(second.get('k:0'), /cannot be written/)
+    const ready = await fetch(`http://127.0.0.1:${proxy.admin.port}/readyz`)
+    assert.equal(ready.status, 503)
+    assert.match(await ready.text(), /^the audit log cannot be written: ENOSPC$/m)
+    assert.ok((await writeFailures()) > failures)
+  })
+  assert.equal(await second.get('k:0'), 'before', 'nothing that was not recorded reached the backend')
+  assert.ok(proxy.records().some(({ event }) => event === 'audit.recovered'))
+})
 
 const recorded = (run: string): string[] =>
   proxy.records().flatMap((record) => (record['run'] === run ? [record.event] : []))
 
 test('a session whose beginning cannot be recorded is none', async () => {
+  const failures = await writeFailures()
   const client = await withoutRoomFor('"event":"session.start"', async () => {
     const begun = await connect('r-1')
-    await metricsSay('bulkhead_audit_write_failures_total 1')
+    while ((await writeFailures()) === failures) await sleep(5)
     return begun
   })
   await assert.rejects(client.get('k:1'))

@@ -1,7 +1,7 @@
-/** What follows from a hop, from an inline grant's ceiling and from an audit log that takes no records. */
+/** What follows from a hop, and from an inline grant's ceiling. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -10,7 +10,7 @@ import type { Redis } from 'ioredis'
 import { importJWK, type JWK, SignJWT } from 'jose'
 import { freePort } from '../../src/demo/servers/process.ts'
 import { redisClient } from '../support/drivers.ts'
-import { type AuditRecord, startProxy, type TestProxy } from '../support/proxy.ts'
+import { startProxy, type TestProxy } from '../support/proxy.ts'
 import { ownRedisServer } from '../support/servers.ts'
 
 let server: Awaited<ReturnType<typeof ownRedisServer>>
@@ -222,52 +222,3 @@ test('a grant that a token carries never exceeds the ceiling of the system', asy
 })
 
 /** The descriptor under which this process has a file open. */
-function descriptorOf(file: string): number {
-  for (const name of readdirSync('/proc/self/fd')) {
-    try {
-      if (readlinkSync(`/proc/self/fd/${name}`) === file) return Number(name)
-    } catch {
-      // The listing's own descriptor is closed by now.
-    }
-  }
-  throw new Error(`${file} is not open`)
-}
-
-test('when the audit device fills up nothing passes, and when it recovers work goes on', {
-  skip: process.platform === 'linux' ? false : 'a full device is had from /dev/full',
-}, async () => {
-  const proxy = await proxyWith()
-  const token = await proxy.token('here', 'r-6')
-  const first = connect(proxy, 'one', token)
-  const second = connect(proxy, 'one', token)
-  await first.set('k:6', 'before')
-  await second.get('k:6')
-  // Their results are on file, so that the next record is that of a statement.
-  const count = (isWanted: (record: AuditRecord) => boolean): number =>
-    proxy.records().filter(isWanted).length
-  const isRelayed = ({ event, ...record }: AuditRecord): boolean =>
-    event === 'statement' && record['verdict'] === 'allow'
-  while (count(({ event }) => event === 'result') < count(isRelayed)) await sleep(5)
-
-  // The freed number is the lowest, so that the next open gets it: the log now writes to a device that is full.
-  const descriptor = descriptorOf(proxy.auditFile)
-  closeSync(descriptor)
-  assert.equal(openSync('/dev/full', 'a+'), descriptor)
-
-  const ended = gone(first)
-  await assert.rejects(first.set('k:6', 'unrecorded'))
-  assert.equal(await ended, 'gone', 'the session whose record could not be written ends')
-  await assert.rejects(second.set('k:6', 'unrecorded'), /could not be recorded|cannot be written/)
-  await assert.rejects(second.get('k:6'))
-  const ready = await fetch(`http://127.0.0.1:${proxy.admin.port}/readyz`)
-  assert.equal(ready.status, 503)
-  assert.match(await ready.text(), /^the audit log cannot be written: ENOSPC$/m)
-  assert.match(await proxy.metrics(), /bulkhead_audit_write_failures_total [1-9]/)
-
-  closeSync(descriptor)
-  assert.equal(openSync(proxy.auditFile, 'a+'), descriptor)
-  // It tries again at most once a second.
-  await sleep(1_100)
-  assert.equal(await second.get('k:6'), 'before', 'nothing that was not recorded reached the backend')
-  assert.ok(proxy.records().some(({ event }) => event === 'audit.recovered'))
-})
