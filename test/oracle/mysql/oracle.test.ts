@@ -38,7 +38,8 @@ before(async () => {
   for (const statement of [...GENERATED_SCHEMA, ...keywordSchema(keywords)])
     assert.ok(await prober.setUp(statement), statement)
   catalog = await prober.catalog()
-  analyser = new MysqlAnalyser(catalog)
+  // A second reader would refuse, and so hide, most of what the parser does not see.
+  analyser = new MysqlAnalyser(catalog, { secondReader: false })
 })
 after(async () => {
   await prober.close()
